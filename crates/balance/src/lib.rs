@@ -1,0 +1,1 @@
+//! Which endpoint gets the next request: pure, no I/O, clock and chance passed in.

@@ -1,0 +1,1 @@
+//! May this pass? Permits, limits and budgets: pure, no I/O.

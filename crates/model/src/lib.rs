@@ -1,0 +1,27 @@
+//! The nouns of Evenkeel as plain data.
+//!
+//! Everything above speaks in these words. A value of these types has been checked once, where it was made (`config`
+//! for a file, the constructors here for an embedder), and nobody behind that door asks again.
+//! No I/O, no threads, no clock.
+
+mod address;
+mod config;
+mod filter;
+mod listener;
+mod name;
+mod policy;
+mod probe;
+mod route;
+mod units;
+mod upstream;
+
+pub use address::{Address, AddressError, HostName};
+pub use config::{AccessLog, Admin, Config, Drain, Log, LogFormat, LogLevel, LogOutput};
+pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
+pub use listener::Listener;
+pub use name::{ListenerName, NameError, RouteName, UpstreamName};
+pub use policy::{ClientTimeouts, Limits, Pool, UpstreamTimeouts};
+pub use probe::{HttpProbe, Probe, ProbeKind};
+pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
+pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
+pub use upstream::{Algorithm, Endpoint, Upstream};

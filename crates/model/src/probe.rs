@@ -1,0 +1,72 @@
+//! A question that we ask an endpoint about its health.
+
+use crate::Duration;
+use std::{num::NonZeroU32, ops::RangeInclusive};
+
+/// How an endpoint is asked, and how many answers make a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// Ask at this port instead of the endpoint's own. Not for unix sockets.
+    pub port: Option<u16>,
+    /// From one question to the next, give or take a fifth; one second while a verdict is changing (or `interval`, if shorter).
+    pub interval: Duration,
+    /// An answer later than this is a failure.
+    pub timeout: Duration,
+    /// So many good answers in a row make an unhealthy endpoint healthy.
+    pub healthy_after: NonZeroU32,
+    /// So many bad answers in a row make a healthy endpoint unhealthy.
+    pub unhealthy_after: NonZeroU32,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// A connection can be made.
+    Tcp,
+    /// An HTTP/1.1 request is answered as expected.
+    Http(HttpProbe),
+}
+
+/// An HTTP question and the answer we want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProbe {
+    /// The method, `GET` by default.
+    pub method: http::Method,
+    /// Path and query, such as `/health`.
+    pub path: http::uri::PathAndQuery,
+    /// The `Host` field; by default the endpoint's address.
+    pub host: Option<http::HeaderValue>,
+    /// Statuses that count as good; by default 200 to 299.
+    pub expect_status: Vec<RangeInclusive<u16>>,
+    /// A substring that must be in the first 64 KiB of the body.
+    pub expect_body: Option<String>,
+}
+
+impl Default for HttpProbe {
+    fn default() -> Self {
+        Self {
+            method: http::Method::GET,
+            path: http::uri::PathAndQuery::from_static("/health"),
+            host: None,
+            expect_status: vec![200..=299],
+            expect_body: None,
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        const TWO: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
+        const THREE: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
+        Self {
+            kind: ProbeKind::Tcp,
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            healthy_after: TWO,
+            unhealthy_after: THREE,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Bytes: sockets, addresses, accepting and connecting. The one home of unsafe.

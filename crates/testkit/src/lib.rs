@@ -1,0 +1,1 @@
+//! Servers, clients and waits for tests; dev-dependency only.
