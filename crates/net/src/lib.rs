@@ -1,1 +1,16 @@
-//! Bytes: sockets, addresses, accepting and connecting. The one home of unsafe.
+//! Bytes: where to connect, how to listen, and the sockets themselves.
+//!
+//! Everything above speaks of a [`Target`] and a [`Stream`] and does not know whether there is TCP or a unix socket
+//! beneath. Nothing here knows HTTP.
+
+mod connect;
+mod descriptors;
+mod listen;
+mod stream;
+mod target;
+
+pub use connect::{ConnectError, connect, connect_port};
+pub use descriptors::{Spare, raise_limit};
+pub use listen::{BindError, Listener, Listening, bind};
+pub use stream::{Peer, Stream};
+pub use target::Target;

@@ -1,0 +1,101 @@
+//! Makes a connection to a target within a time.
+
+use crate::{Stream, Target};
+use evenkeel_model::Address;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+/// Why there is no connection. Not one byte of a request was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name was never resolved.
+    #[error("the name has no address yet")]
+    NoAddress,
+    /// No answer in time.
+    #[error("no connection after {waited:?}")]
+    TimedOut {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The kernel's word: refused, unreachable, out of descriptors.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Connects to a target. A name with many addresses is tried in the resolver's order, each with an even share of what is left
+/// of the time.
+///
+/// # Errors
+/// [`ConnectError`], of the last address tried.
+pub async fn connect(target: &Target, limit: Duration) -> Result<Stream, ConnectError> {
+    connect_port(target, None, limit).await
+}
+
+/// Connects to a target, at another port if one is given (probes may ask elsewhere).
+///
+/// # Errors
+/// [`ConnectError`], of the last address tried.
+pub async fn connect_port(target: &Target, port: Option<u16>, limit: Duration) -> Result<Stream, ConnectError> {
+    if let Address::Unix(path) = target.address() {
+        return match timeout(limit, UnixStream::connect(path)).await {
+            Ok(stream) => Ok(Stream::Unix(stream?)),
+            Err(_) => Err(ConnectError::TimedOut { waited: limit }),
+        };
+    }
+    let addresses = target.addresses().ok_or(ConnectError::NoAddress)?;
+    let begun = Instant::now();
+    let mut last = ConnectError::NoAddress;
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = limit.saturating_sub(begun.elapsed()) / left;
+        let mut address = *address;
+        if let Some(port) = port {
+            address.set_port(port);
+        }
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Small messages both ways: waiting to fill a segment (RFC 896) would add a round trip to each.
+                stream.set_nodelay(true)?;
+                return Ok(Stream::Tcp(stream));
+            }
+            Ok(Err(error)) => last = error.into(),
+            Err(_) => last = ConnectError::TimedOut { waited: begun.elapsed() },
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_connection_says_so_at_once() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let target = Target::new(Address::Ip(address));
+        let error = connect(&target, Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_is_an_error_of_its_own() {
+        let target = Target::new("nowhere.invalid:80".parse().unwrap());
+        assert!(matches!(connect(&target, Duration::from_secs(1)).await, Err(ConnectError::NoAddress)));
+    }
+
+    #[tokio::test]
+    async fn a_probe_may_ask_at_another_port() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Target::new("127.0.0.1:1".parse().unwrap());
+        assert!(connect_port(&target, Some(port), Duration::from_secs(5)).await.is_ok());
+    }
+}
