@@ -1,0 +1,55 @@
+//! The endpoints of one upstream in one snapshot, with what their algorithm needs to know about all of them.
+//!
+//! Built on the control thread with the snapshot and shared by all workers: heavy tables are made here, once. Never
+//! changes; what does change is in `endpoint.rs`.
+
+use crate::{Endpoint, Generation};
+use evenkeel_model::{Algorithm, Weight};
+use std::sync::Arc;
+
+/// One endpoint and its share.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// Its share.
+    pub weight: Weight,
+}
+
+/// The endpoints of one upstream in one snapshot.
+#[derive(Debug)]
+pub struct EndpointSet {
+    members: Box<[Member]>,
+    generation: Generation,
+    algorithm: Algorithm,
+}
+
+impl EndpointSet {
+    /// The set, in the order of the file. `generation` is the one that all the endpoints were made with.
+    #[must_use]
+    pub fn new(members: Vec<Member>, generation: Generation, algorithm: Algorithm) -> Self {
+        debug_assert!(
+            members.iter().all(|member| member.endpoint.belongs_to(&generation)),
+            "a flag on each endpoint must be noticed by this set"
+        );
+        Self { members: members.into(), generation, algorithm }
+    }
+
+    /// In the order of the file; a pick is an index into them.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Who gets the next request.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// What moves when a flag of a member changes.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+}
