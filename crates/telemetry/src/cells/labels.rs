@@ -1,0 +1,162 @@
+//! Closed sets of label values. What a peer sends never becomes a label by itself.
+
+/// An enum whose variants are the values of one label, numbered from 0.
+macro_rules! label_set {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The value of the label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Its place in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+pub(super) use label_set;
+
+label_set! {
+    /// A request's method, as the label `method` shows it. A client may invent methods, so all but nine are one.
+    pub enum MethodLabel {
+        /// `GET`
+        Get => "GET",
+        /// `HEAD`
+        Head => "HEAD",
+        /// `POST`
+        Post => "POST",
+        /// `PUT`
+        Put => "PUT",
+        /// `DELETE`
+        Delete => "DELETE",
+        /// `CONNECT`
+        Connect => "CONNECT",
+        /// `OPTIONS`
+        Options => "OPTIONS",
+        /// `TRACE`
+        Trace => "TRACE",
+        /// `PATCH`
+        Patch => "PATCH",
+        /// Every other method, and a request that never parsed.
+        Other => "OTHER",
+    }
+}
+
+impl From<&http::Method> for MethodLabel {
+    #[inline]
+    fn from(method: &http::Method) -> Self {
+        match *method {
+            http::Method::GET => Self::Get,
+            http::Method::HEAD => Self::Head,
+            http::Method::POST => Self::Post,
+            http::Method::PUT => Self::Put,
+            http::Method::DELETE => Self::Delete,
+            http::Method::CONNECT => Self::Connect,
+            http::Method::OPTIONS => Self::Options,
+            http::Method::TRACE => Self::Trace,
+            http::Method::PATCH => Self::Patch,
+            _ => Self::Other,
+        }
+    }
+}
+
+label_set! {
+    /// What an endpoint answered to one attempt, as the label `code_class` shows it.
+    pub enum CodeClass {
+        /// 100 to 199: the attempt became a tunnel (101).
+        Informational => "1xx",
+        /// 200 to 299
+        Success => "2xx",
+        /// 300 to 399
+        Redirection => "3xx",
+        /// 400 to 499
+        ClientError => "4xx",
+        /// 500 to 599
+        ServerError => "5xx",
+        /// No answer that we could use: not connected, reset, too late, no HTTP.
+        None => "none",
+    }
+}
+
+impl CodeClass {
+    /// The class of a status code; [`Self::None`] outside 100 to 599.
+    #[inline]
+    #[must_use]
+    pub const fn of(code: u16) -> Self {
+        match code {
+            100..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            500..=599 => Self::ServerError,
+            _ => Self::None,
+        }
+    }
+}
+
+label_set! {
+    /// How an attempt to connect to an endpoint ended, as the label `result` shows it.
+    pub enum ConnectResult {
+        /// Connected.
+        Ok => "ok",
+        /// Refused, unreachable, or without an address.
+        Failed => "failed",
+        /// Neither yes nor no in time.
+        TimedOut => "timed_out",
+    }
+}
+
+label_set! {
+    /// How an attempt after the first ended, as the label `outcome` shows it.
+    pub enum RetryOutcome {
+        /// The endpoint answered, whatever its status.
+        Answered => "answered",
+        /// It failed as well.
+        Failed => "failed",
+        /// The client left before it ended.
+        Abandoned => "abandoned",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invented_method_is_other_and_case_matters() {
+        for label in &MethodLabel::ALL[..9] {
+            let method = http::Method::from_bytes(label.as_str().as_bytes()).unwrap();
+            assert_eq!(MethodLabel::from(&method), *label);
+        }
+        for odd in ["get", "PROPFIND", "G", "OTHER"] {
+            assert_eq!(MethodLabel::from(&http::Method::from_bytes(odd.as_bytes()).unwrap()), MethodLabel::Other);
+        }
+    }
+
+    #[test]
+    fn a_status_outside_the_five_classes_is_no_answer() {
+        let class = |code| CodeClass::of(code).as_str();
+        assert_eq!([99, 101, 204, 304, 404, 599, 600].map(class), ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]);
+    }
+
+    #[test]
+    fn a_label_is_found_at_its_index() {
+        for label in MethodLabel::ALL {
+            assert_eq!(MethodLabel::ALL[label.index()], label);
+        }
+    }
+}

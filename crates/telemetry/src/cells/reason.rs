@@ -1,0 +1,106 @@
+//! Why we answered a request ourselves, and whose fault it was.
+
+use super::labels::label_set;
+
+label_set! {
+    /// Why a request got its answer from us and not from an endpoint: exactly one for each such request, the label
+    /// `reason` of `evenkeel_responses_local_total` and the field `reason` of the access log.
+    pub enum Reason {
+        /// No route matches: 404.
+        NoRoute => "no_route",
+        /// Every endpoint is unhealthy, ejected, draining or without an address: 503.
+        NoEndpoint => "no_endpoint",
+        /// No endpoint that was tried could be connected to: 502.
+        ConnectFailed => "connect_failed",
+        /// The endpoint's answer did not begin, or did not go on, in time: 504, or the client's connection cut.
+        UpstreamTimeout => "upstream_timeout",
+        /// The endpoint closed before its answer was complete: 502, or the client's connection cut.
+        UpstreamReset => "upstream_reset",
+        /// The endpoint answered, but not with HTTP that may be passed on: 502, or the client's connection cut.
+        UpstreamProtocol => "upstream_protocol",
+        /// The client broke HTTP: 400 and close.
+        MalformedRequest => "malformed_request",
+        /// The request's head is longer than `limits.request_head_max`: 431 (RFC 6585, section 5).
+        RequestHeadTooLarge => "request_head_too_large",
+        /// The request's target is longer than `limits.uri_max`: 414 (RFC 9110, section 15.5.15).
+        UriTooLong => "uri_too_long",
+        /// The request's body is longer than `limits.body_max`: 413 (RFC 9110, section 15.5.14).
+        RequestTooLarge => "request_too_large",
+        /// The client sent its head or body, or took its answer, too slowly: 408, or its connection cut.
+        RequestTimeout => "request_timeout",
+        /// The client left before its answer was complete; nobody to answer (logged as 499, as nginx does).
+        ClientClosed => "client_closed",
+        /// A method that we do not forward, such as CONNECT: 405 or 501.
+        MethodRefused => "method_refused",
+        /// The request is for an authority that its connection does not serve: 421 (RFC 9110, section 15.5.20).
+        Misdirected => "misdirected",
+        /// An upgrade that we do not forward.
+        UpgradeRefused => "upgrade_refused",
+        /// A filter answered, as configured: a redirect, a fixed response.
+        Filter => "filter",
+        /// We are stopping and the drain's deadline cut the request off.
+        Stopped => "stopped",
+        /// A fault of our own: 500.
+        Internal => "internal",
+    }
+}
+
+/// Who caused an answer that came from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The client.
+    Client,
+    /// We, or the one who configured us.
+    Us,
+    /// The upstream.
+    Upstream,
+}
+
+impl Fault {
+    /// As a label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Us => "us",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Reason {
+    /// Who is at fault.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::NoRoute
+            | Self::MalformedRequest
+            | Self::RequestHeadTooLarge
+            | Self::UriTooLong
+            | Self::RequestTooLarge
+            | Self::RequestTimeout
+            | Self::ClientClosed
+            | Self::MethodRefused
+            | Self::Misdirected
+            | Self::UpgradeRefused => Fault::Client,
+            Self::NoEndpoint
+            | Self::ConnectFailed
+            | Self::UpstreamTimeout
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol => Fault::Upstream,
+            Self::Filter | Self::Stopped | Self::Internal => Fault::Us,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_reasons_share_a_name() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(names.len(), Reason::COUNT);
+    }
+}
