@@ -7,8 +7,10 @@
 //! This is the only crate that knows `metrics` and `tracing-subscriber`. It never installs anything global by itself.
 
 mod cells;
+pub mod check;
 mod exposition;
 pub mod names;
+pub mod scrape;
 
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot,
