@@ -1,0 +1,12 @@
+//! A well-behaved HTTP/1.1 endpoint that counts, remembers and echoes, and one that is not there.
+//!
+//! Runs in the test's own runtime. For misbehaviour see `wire` and `hostile`.
+
+mod answer;
+mod builder;
+mod serve;
+mod server;
+
+pub use answer::Answer;
+pub use builder::OriginBuilder;
+pub use server::{DeadEndpoint, Origin, Seen};
