@@ -85,8 +85,15 @@ async fn a_request_whose_client_leaves_is_seen_as_cancelled() {
 #[tokio::test]
 async fn a_dead_endpoint_refuses() {
     let dead = DeadEndpoint::refusing();
-    let failure = Client::of(&dead.place()).get("/").try_send().await.unwrap_err();
+    let failure = Client::of(dead.place()).get("/").try_send().await.unwrap_err();
     assert!(failure.to_string().starts_with("no connection"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_silent_endpoint_does_not_even_refuse() {
+    let silent = DeadEndpoint::silent().await;
+    let connecting = tokio::time::timeout(Duration::from_millis(300), silent.place().connect()).await;
+    assert!(connecting.is_err(), "{connecting:?}");
 }
 
 #[tokio::test]
@@ -151,7 +158,7 @@ async fn a_load_counts_what_the_origin_counts() {
 #[tokio::test]
 async fn a_load_reports_each_failure() {
     let dead = DeadEndpoint::refusing();
-    let report = Load::on(&dead.place()).rate(1_000).requests(50).run().await;
+    let report = Load::on(dead.place()).rate(1_000).requests(50).run().await;
     assert_eq!((report.failed, report.answered()), (50, 0));
     assert!(report.failures[0].contains("no connection"), "{:?}", report.failures);
 }

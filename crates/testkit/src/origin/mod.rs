@@ -4,9 +4,11 @@
 
 mod answer;
 mod builder;
+mod dead;
 mod serve;
 mod server;
 
 pub use answer::Answer;
 pub use builder::OriginBuilder;
-pub use server::{DeadEndpoint, Origin, Seen};
+pub use dead::DeadEndpoint;
+pub use server::{Origin, Seen};

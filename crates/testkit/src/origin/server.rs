@@ -7,7 +7,6 @@ use http::HeaderMap;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -245,34 +244,5 @@ impl Drop for Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)
-    }
-}
-
-/// An address where nobody answers: every connection is refused. Prints as its address in a configuration file.
-#[derive(Debug)]
-pub struct DeadEndpoint {
-    held: TcpSocket,
-}
-
-impl DeadEndpoint {
-    /// Takes a port and does not listen on it. Must be called on a runtime.
-    #[must_use]
-    pub fn refusing() -> Self {
-        Self { held: hold_port(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) }
-    }
-
-    /// Where nobody answers.
-    ///
-    /// # Panics
-    /// Never: a bound socket has an address.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        Place::Tcp(self.held.local_addr().expect("a bound socket has an address"))
-    }
-}
-
-impl fmt::Display for DeadEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place().fmt(f)
     }
 }

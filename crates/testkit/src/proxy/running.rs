@@ -138,6 +138,30 @@ impl Proxy {
         until(what, async || Some(self.metrics().await).filter(&mut condition)).await
     }
 
+    /// Waits until so many requests, exactly, were answered by the proxy itself for this reason.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn counts_local(&self, reason: &str, requests: u32) {
+        let what = format!("{requests} answers of our own with the reason {reason}");
+        let labels = [("reason", reason)];
+        let goal = f64::from(requests);
+        self.metrics_show(&what, |m| (m.sum("evenkeel_responses_local_total", &labels) - goal).abs() < 0.5).await;
+    }
+
+    /// Waits until no request is in flight, on routes and at endpoints.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn is_idle(&self) {
+        self.metrics_show("no request is in flight", |metrics| {
+            ["evenkeel_requests_in_flight", "evenkeel_endpoint_requests_in_flight"]
+                .iter()
+                .all(|name| metrics.all(name, &[]).all(|sample| sample.value.abs() < 0.5))
+        })
+        .await;
+    }
+
     /// Waits until this endpoint of the upstream `site` is seen as healthy, or not.
     pub async fn sees(&self, endpoint: impl Display, healthy: bool) {
         let endpoint = endpoint.to_string();
