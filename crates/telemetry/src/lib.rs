@@ -6,6 +6,7 @@
 //!
 //! This is the only crate that knows `metrics` and `tracing-subscriber`. It never installs anything global by itself.
 
+pub mod access_log;
 mod cells;
 pub mod check;
 mod exposition;
