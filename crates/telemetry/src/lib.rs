@@ -10,7 +10,10 @@ pub mod access_log;
 mod cells;
 pub mod check;
 mod exposition;
+pub mod logging;
 pub mod names;
+pub mod panics;
+pub mod process;
 pub mod scrape;
 
 pub use cells::{

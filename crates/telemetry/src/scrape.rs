@@ -184,11 +184,11 @@ impl<'a> EndpointSeries<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check;
+    use crate::{access_log::AccessLog, check, process::Process};
     use std::time::Duration;
 
     /// Two workers that have counted something, as one page.
-    fn page() -> String {
+    fn page() -> Exposition {
         let route: PerWorker<RouteCells> = PerWorker::new(2);
         let unused: PerWorker<RouteCells> = PerWorker::new(2);
         let upstream: PerWorker<UpstreamCells> = PerWorker::new(2);
@@ -224,12 +224,12 @@ mod tests {
         endpoints(&mut page, &[series, EndpointSeries { endpoint: "unix:/run/\"a\\b\".sock", ..series }]);
         listeners(&mut page, &[("web", &listener)]);
         workers(&mut page, &worker);
-        page.finish()
+        page
     }
 
     #[test]
     fn a_scrape_adds_the_workers_up() {
-        let scrape = check::text_format(&page()).unwrap();
+        let scrape = check::text_format(&page().finish()).unwrap();
 
         let sum = |family: Family, labels: &[(&str, &str)]| scrape.sum(family.name, labels);
         assert_eq!(sum(names::REQUESTS, &[("listener", "web"), ("code", "200"), ("method", "GET")]), 2.0);
@@ -246,17 +246,32 @@ mod tests {
 
     #[test]
     fn two_numbers_of_one_listener_are_one_series_and_a_number_without_name_is_none() {
-        let text = page();
+        let text = page().finish();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("evenkeel_requests_total{")).collect();
         assert_eq!(lines, [r#"evenkeel_requests_total{listener="web",route="api",method="GET",code="200"} 2"#]);
     }
 
     #[test]
     fn what_has_not_happened_yet_is_shown_as_zero() {
-        let scrape = check::text_format(&page()).unwrap();
+        let scrape = check::text_format(&page().finish()).unwrap();
         for reason in Reason::ALL {
             let labels = [("route", ""), ("reason", reason.as_str())];
             assert_eq!(scrape.find(names::RESPONSES_LOCAL.name, &labels).map(|s| s.value), Some(0.0), "{reason:?}");
         }
+    }
+    #[test]
+    fn all_sources_together_are_one_right_page_with_every_name_once() {
+        let mut page = page();
+        AccessLog::start().unwrap().scrape(&mut page);
+        // The two that `health` writes.
+        page.family(&names::HEALTH_PROBES).family(&names::HEALTH_TRANSITIONS);
+        let process = Process::new("0.1.0", "abc");
+        process.config_started("0123456789abcdef", std::time::SystemTime::now());
+
+        let scrape = check::text_format(&(page.finish() + &process.render())).unwrap();
+
+        let ours = scrape.families.iter().filter(|(name, _)| name.starts_with("evenkeel_"));
+        let ours: BTreeMap<&str, &str> = ours.map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        assert_eq!(ours, names::ALL.iter().map(|family| (family.name, family.kind.as_str())).collect());
     }
 }
