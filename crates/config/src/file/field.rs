@@ -1,0 +1,74 @@
+//! Parts of HTTP messages as they are written in the file: methods, field names, field values, paths.
+
+use crate::{error::Finding, error::Place, error::Report, walk::Node};
+use http::{HeaderName, HeaderValue, Method};
+
+/// A method that a client may use here.
+pub(super) fn method(node: Node<'_>) -> Option<Method> {
+    let text = node.text()?;
+    let refuse = |hint: String| {
+        node.refuse(format!("{text:?} is not a method"), hint);
+        None
+    };
+    let upper = text.to_ascii_uppercase();
+    match Method::from_bytes(text.as_bytes()) {
+        // RFC 9110, section 9.1: methods are case-sensitive, and all registered ones are upper case.
+        Ok(_) if upper != text => refuse(format!("methods are case-sensitive: write {upper:?}")),
+        Ok(Method::CONNECT | Method::TRACE) => {
+            node.refuse(
+                format!("{text} is never passed on"),
+                "requests with it are refused before any route is looked at",
+            );
+            None
+        }
+        Ok(method) => Some(method),
+        Err(_) => refuse("a method is a word such as GET".to_owned()),
+    }
+}
+
+/// The method at a node; the default where there is no node.
+pub(super) fn method_or(node: Option<Node<'_>>, default: Method) -> Option<Method> {
+    node.map_or(Some(default), method)
+}
+
+/// The name of a header field, written at a place.
+pub(super) fn name(text: &str, place: Place, report: &Report) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok();
+    if name.is_none() {
+        let finding = Finding::error(place, format!("{text:?} is not the name of a header field"));
+        report.add(finding.hint("letters, digits and '-', such as \"x-request-id\""));
+    }
+    name
+}
+
+/// The value of a header field.
+pub(super) fn value(node: Node<'_>) -> Option<HeaderValue> {
+    let text = node.text()?;
+    let value = HeaderValue::from_str(text).ok();
+    if value.is_none() {
+        node.refuse(
+            "a header field cannot carry this text",
+            "visible ASCII characters and blanks only, no line breaks",
+        );
+    }
+    value
+}
+
+/// A path without a query, as requests carry it: percent-encoded.
+pub(super) fn path(node: Node<'_>) -> Option<&str> {
+    let text = node.text()?;
+    let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+    let hint = if !text.starts_with('/') {
+        "a path begins with /"
+    } else if text.contains(['?', '#']) {
+        "a path ends before '?' and '#'"
+    } else if !visible(text) {
+        "blanks and other than ASCII characters are percent-encoded in a request: write %20 for a blank"
+    } else if text.split('/').any(|element| element == "." || element == "..") {
+        "the elements . and .. never reach a route: write the path that they lead to"
+    } else {
+        return Some(text);
+    };
+    node.refuse(format!("{text:?} is not a path"), hint);
+    None
+}

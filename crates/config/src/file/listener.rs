@@ -1,0 +1,85 @@
+//! `[listeners.NAME]`: where connections are accepted.
+
+use super::Placed;
+use crate::{
+    shape::{Key, Literal, Shape, Table},
+    walk::{Entry, Section, Word},
+};
+use evenkeel_model::{Address, ClientTimeouts, Listener, ListenerName};
+
+pub(super) static LISTENER: Table = Table {
+    doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
+    keys: &[
+        Key::required(
+            "listen",
+            Shape::ADDRESS,
+            "The address: HOST:PORT, [IPV6]:PORT or unix:/path. Port 0 takes a free port.",
+        ),
+        Key::preset(
+            "protocol",
+            Shape::Choice { words: &["http"], later: &["h2c", "tcp", "https", "http2", "http3"] },
+            Literal::Text("http"),
+            "What clients speak: http is HTTP/1.1.",
+        ),
+        Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
+    ],
+    later: &["tls", "upstream", "half_closed_clients", "proxy_protocol", "http2", "http3", "connections_max"],
+};
+
+static TIMEOUTS: Table = Table {
+    doc: "How long a client is waited for.",
+    keys: &[
+        Key::preset(
+            "request_head",
+            Shape::TIMEOUT,
+            Literal::Text("10s"),
+            "From a request's first byte (on a new connection: from accept) to the end of its head. A client that is slower is gone. \
+             Raise it for clients on very poor lines.",
+        ),
+        Key::preset(
+            "body_stall",
+            Shape::TIMEOUT,
+            Literal::Text("30s"),
+            "Without a byte of the request's body while one is wanted, or of the response taken while one is offered. It is no limit \
+             on how long a whole upload takes.",
+        ),
+        Key::preset(
+            "idle",
+            Shape::TIMEOUT,
+            Literal::Text("75s"),
+            "Between an answer and the next request on the same connection. Keep it above that of the balancer in front of this one, \
+             so that it is never we who close a connection it is about to use.",
+        ),
+    ],
+    later: &["tls", "tunnel_idle", "total"],
+};
+
+/// A listener whose address has not been compared with others yet.
+#[derive(Debug)]
+pub(crate) struct ListenerDraft<'a> {
+    pub(crate) name: Placed<&'a str>,
+    pub(crate) address: Option<Placed<Address>>,
+    /// `None` when something about it is wrong, which has been told.
+    pub(crate) listener: Option<Listener>,
+}
+
+pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
+    let name = entry.parsed_name::<ListenerName>();
+    let section = entry.node.section(&LISTENER)?;
+    let address = section
+        .required("listen")
+        .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
+    section.preset::<Word>("protocol");
+    let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
+    let listener =
+        name.zip(address.as_ref()).map(|(name, address)| Listener { name, listen: address.value.clone(), timeouts });
+    Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
+}
+
+fn timeouts(section: &Section<'_>) -> ClientTimeouts {
+    ClientTimeouts {
+        request_head: section.preset("request_head"),
+        body_stall: section.preset("body_stall"),
+        idle: section.preset("idle"),
+    }
+}

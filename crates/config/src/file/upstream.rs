@@ -1,0 +1,251 @@
+//! `[upstreams.NAME]`: a group of endpoints that can do the same work.
+
+use super::{
+    Placed,
+    health::{self, HEALTH},
+};
+use crate::{
+    error::{Finding, Place},
+    shape::{Key, Literal, Shape, Table},
+    walk::{Entry, Node, Section, Word},
+};
+use evenkeel_model::{
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, Upstream, UpstreamName, UpstreamTimeouts, Weight,
+};
+use std::collections::HashMap;
+
+/// The names of the algorithms, in the order of the handbook.
+const ALGORITHMS: [&str; Algorithm::ALL.len()] = {
+    let mut names = [""; Algorithm::ALL.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = Algorithm::ALL[n].as_str();
+        n += 1;
+    }
+    names
+};
+
+pub(super) static UPSTREAM: Table = Table {
+    doc: "A group of endpoints that can do the same work. Its name is its identity: over a reload its endpoints keep their state.",
+    keys: &[
+        Key::preset(
+            "balance",
+            Shape::Choice {
+                words: &ALGORITHMS,
+                later: &["rendezvous", "maglev", "bounded_hash", "peak_ewma", "header_hash"],
+            },
+            Literal::Text(Algorithm::PowerOfTwo.as_str()),
+            "Who gets the next request. power_of_two: of two at random the one with fewer requests in flight. round_robin: in turn. \
+             least_connections: the fewest in flight. ip_hash: the same client address, the same endpoint. random: at random.",
+        ),
+        Key::required(
+            "endpoints",
+            Shape::List(&Shape::Either(&Shape::ADDRESS, &Shape::Table(&ENDPOINT)), 1),
+            "At least one address, or table with an address; none twice.",
+        ),
+        Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long an endpoint is waited for."),
+        Key::part("pool", Shape::Table(&POOL), "The idle connections that each worker keeps to each endpoint."),
+        Key::preset(
+            "resolve_interval",
+            Shape::at_least(Duration::from_secs(1)),
+            Literal::Text("30s"),
+            "How often host names are resolved again; the last good answer is kept. Lower it for names that move quickly.",
+        ),
+        Key::optional(
+            "health",
+            Shape::Table(&HEALTH),
+            "no probes, every endpoint counts as up",
+            "How endpoints are asked about their health.",
+        ),
+    ],
+    later: &[
+        "tls",
+        "protocol",
+        "retry",
+        "queue",
+        "breaker",
+        "outlier",
+        "panic",
+        "slow_start",
+        "discovery",
+        "dns",
+        "kubernetes",
+        "proxy_protocol",
+        "hash",
+        "limits",
+    ],
+};
+
+static ENDPOINT: Table = Table {
+    doc: "One address within an upstream. A string is short for a table with an address only.",
+    keys: &[
+        Key::required("address", Shape::ADDRESS, "Where it is: HOST:PORT, [IPV6]:PORT or unix:/path."),
+        Key::preset(
+            "weight",
+            Shape::Integer { min: 1, max: 65535 },
+            Literal::Integer(1),
+            "How many turns it takes for each turn of an endpoint of weight 1. Raise it for a larger machine.",
+        ),
+        Key::preset(
+            "drain",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: it gets no new request, and what runs ends normally. Write it before you take a machine away.",
+        ),
+    ],
+    later: &["priority", "zone", "connections_max"],
+};
+
+static TIMEOUTS: Table = Table {
+    doc: "How long an endpoint is waited for.",
+    keys: &[
+        Key::preset(
+            "connect",
+            Shape::TIMEOUT,
+            Literal::Text("2s"),
+            "For a connection to be made; after it another endpoint is tried. Lower it within one data centre.",
+        ),
+        Key::preset(
+            "response_head",
+            Shape::TIMEOUT,
+            Literal::Text("60s"),
+            "From the last byte of the request to the head of the response. Set it a little above your slowest good answer.",
+        ),
+        Key::preset(
+            "body_stall",
+            Shape::TIMEOUT,
+            Literal::Text("60s"),
+            "Without a byte of the response's body. Raise it for streams that are silent for long.",
+        ),
+    ],
+    later: &["tls", "total", "tunnel_idle", "attempt"],
+};
+
+static POOL: Table = Table {
+    doc: "The idle connections that each worker keeps to each endpoint.",
+    keys: &[
+        Key::preset(
+            "idle",
+            Shape::TIMEOUT,
+            Literal::Text("60s"),
+            "An idle connection older than this is closed. Keep it below the keep-alive timeout of the endpoints.",
+        ),
+        Key::preset(
+            "idle_connections_max",
+            Shape::Integer { min: 0, max: 65535 },
+            Literal::Integer(128),
+            "No more idle connections than this, for each endpoint and worker. 0: every request makes its own connection.",
+        ),
+        Key::preset(
+            "age_max",
+            Shape::TIMEOUT,
+            Literal::Text("1h"),
+            "A connection is not reused once it is this old, give or take a tenth. Lower it when new machines behind a name or a \
+             virtual address get their share too slowly.",
+        ),
+    ],
+    later: &["connections_max"],
+};
+
+/// An upstream, checked on its own.
+#[derive(Debug)]
+pub(crate) struct UpstreamDraft<'a> {
+    pub(crate) name: Placed<&'a str>,
+    /// Whether there is a health section, right or wrong.
+    pub(crate) has_health: bool,
+    /// `None` when something about it is wrong, which has been told.
+    pub(crate) upstream: Option<Upstream>,
+}
+
+pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
+    let name = entry.parsed_name::<UpstreamName>();
+    let section = entry.node.section(&UPSTREAM)?;
+    let balance = section.preset::<Word>("balance").0;
+    let balance = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == balance).unwrap_or_default();
+    let endpoints = endpoints(&section);
+    let timeouts = section.section("timeouts").map_or_else(UpstreamTimeouts::default, |section| timeouts(&section));
+    let pool = section.section("pool").map_or_else(Pool::default, |section| pool(&section));
+    let resolve_interval = section.preset("resolve_interval");
+    let health = section.section("health").and_then(|section| probe(&section, &endpoints));
+    let upstream = name.map(|name| Upstream { name, balance, endpoints, timeouts, pool, health, resolve_interval });
+    Some(UpstreamDraft {
+        name: Placed { value: entry.name, place: entry.place },
+        has_health: section.node("health").is_some(),
+        upstream,
+    })
+}
+
+fn endpoints(section: &Section<'_>) -> Vec<Endpoint> {
+    let Some(list) = section.required("endpoints") else { return Vec::new() };
+    let mut seen: HashMap<Address, Place> = HashMap::new();
+    let mut endpoints = Vec::new();
+    for node in list.list(1) {
+        let Some((endpoint, place)) = endpoint(node) else { continue };
+        if let Some(first) = seen.get(&endpoint.address) {
+            let message = format!("endpoint {:?} is there twice", endpoint.address.to_string());
+            let finding = Finding::error(place, message).related(*first, "the first one is here");
+            section.report().add(finding.hint("for a larger share write a weight"));
+            continue;
+        }
+        seen.insert(endpoint.address.clone(), place);
+        endpoints.push(endpoint);
+    }
+    endpoints
+}
+
+/// An endpoint, and where its address is written.
+fn endpoint(node: Node<'_>) -> Option<(Endpoint, Place)> {
+    if node.as_text().is_some() {
+        let address = endpoint_address(node)?;
+        return Some((Endpoint { address, weight: Weight::ONE, drain: false }, node.place()));
+    }
+    if !node.is_table() {
+        node.other_type("an address or a table", None);
+        return None;
+    }
+    let section = node.section(&ENDPOINT)?;
+    let address = section.required("address").and_then(endpoint_address);
+    let weight = match section.node("weight") {
+        Some(node) if node.as_integer() == Some(0) => {
+            node.refuse("a weight of zero", "1 to 65535; to rest an endpoint, write drain = true");
+            None
+        }
+        _ => Weight::new(section.preset("weight")),
+    };
+    let drain = section.preset("drain");
+    Some((Endpoint { address: address?, weight: weight?, drain }, section.place_of("address")))
+}
+
+fn endpoint_address(node: Node<'_>) -> Option<Address> {
+    let address: Address = node.parsed("an address")?;
+    if address.port() == Some(0) {
+        node.refuse("nothing can be reached at port 0", "write the port at which the endpoint listens");
+        return None;
+    }
+    Some(address)
+}
+
+fn probe(section: &Section<'_>, endpoints: &[Endpoint]) -> Option<Probe> {
+    let probe = health::read(section)?;
+    if probe.port.is_some() && endpoints.iter().any(|endpoint| endpoint.address.port().is_none()) {
+        let message = "a port for probes, but an endpoint is a unix socket, which has none";
+        section.report().add(Finding::error(section.place_of("port"), message).hint("take the port out"));
+    }
+    Some(probe)
+}
+
+fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
+    UpstreamTimeouts {
+        connect: section.preset("connect"),
+        response_head: section.preset("response_head"),
+        body_stall: section.preset("body_stall"),
+    }
+}
+
+fn pool(section: &Section<'_>) -> Pool {
+    Pool {
+        idle: section.preset("idle"),
+        idle_connections_max: section.preset("idle_connections_max"),
+        age_max: section.preset("age_max"),
+    }
+}

@@ -1,0 +1,1 @@
+//! What the crate promises, seen from outside: files in, problems and configurations out.
