@@ -1,0 +1,40 @@
+//! Asks one endpoint one question, within a time.
+//!
+//! Called by `prober`; what comes back is judged by `threshold`. Runs on the control thread, never on a worker, and does not
+//! know what the answer will lead to.
+
+mod failure;
+mod http;
+mod patience;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use failure::Failure;
+
+use evenkeel_model::{Probe, ProbeKind};
+use evenkeel_net::Target;
+
+/// Asks. The timeout covers everything: the connection, the question, and the answer as far as it is read.
+pub(crate) async fn ask(target: &Target, probe: &Probe) -> Result<(), Failure> {
+    let exchange = async {
+        let stream = tcp::connect(target, probe).await?;
+        match &probe.kind {
+            ProbeKind::Tcp => Ok(()),
+            ProbeKind::Http(http) => http::ask(stream, target.address(), http).await,
+        }
+    };
+    patience::within(probe.timeout, exchange).await.unwrap_or(Err(Failure::NoAnswer { limit: probe.timeout }))
+}
+
+/// What is asked, as a person would say it: `GET /health`, `GET /health at port 9000`, `connect`.
+pub(crate) fn describe(probe: &Probe) -> String {
+    let what = match &probe.kind {
+        ProbeKind::Tcp => "connect".to_owned(),
+        ProbeKind::Http(http) => format!("{} {}", http.method, http.path),
+    };
+    match probe.port {
+        Some(port) => format!("{what} at port {port}"),
+        None => what,
+    }
+}
