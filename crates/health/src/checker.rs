@@ -33,7 +33,7 @@ pub struct ProbeTarget {
     pub endpoint: Arc<Endpoint>,
     /// Where to connect.
     pub target: Arc<Target>,
-    /// How to ask; `None`: not at all, the endpoint counts as up.
+    /// How to ask; `None`: not at all, the endpoint counts as healthy.
     pub probe: Option<Probe>,
     /// How often a host name is resolved again.
     pub resolve_interval: Duration,
@@ -87,11 +87,11 @@ impl Checker {
         }
     }
 
-    /// Watches exactly these endpoints from now on. Call it before the snapshot that holds them is published: its flags are
-    /// set when this returns, so that no request takes a new endpoint for a healthy one.
+    /// Watches exactly these endpoints from now on. Call it with every snapshot, before it is published where that is possible:
+    /// a new endpoint is marked unknown when this returns, and counts as healthy until then.
     ///
     /// An endpoint that was watched with the same settings is left alone. Other settings begin a new prober, which asks at
-    /// once, and keep the verdict. Without a probe section the endpoint counts as up. One that is not among them is forgotten,
+    /// once, and keep the verdict. Without a probe section the endpoint counts as healthy. One that is not among them is forgotten,
     /// and its flags are left as they are for requests still on an old snapshot.
     ///
     /// # Panics

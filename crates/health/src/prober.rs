@@ -38,7 +38,7 @@ impl Prober {
     {
         let what = describe(&self.probe);
         let rule = Rule { healthy_after: self.probe.healthy_after, unhealthy_after: self.probe.unhealthy_after };
-        // A name that was never resolved is the resolver's to report. To call the endpoint down for it would keep it out for
+        // A name that was never resolved is the resolver's to report. To call the endpoint unhealthy for it would keep it out for
         // some more probes once the name is found.
         while !self.target.resolved() {
             self.record.address_found().await;

@@ -40,11 +40,11 @@ struct Opinion {
 }
 
 impl Record {
-    /// An endpoint that nobody probes yet, and so counts as up.
+    /// An endpoint that nobody probes yet, and so counts as healthy.
     pub(crate) fn new(upstream: UpstreamName, endpoint: Arc<Endpoint>, now: SystemTime) -> Self {
         let opinion = Opinion {
             probed: false,
-            state: State::new(Verdict::Up, now),
+            state: State::new(Verdict::Healthy, now),
             last_probe: None,
             probe_error: None,
             name_error: None,
@@ -57,7 +57,7 @@ impl Record {
             counts: Counts::default(),
             resolved: Notify::new(),
         };
-        record.mark(Verdict::Up);
+        record.mark(Verdict::Healthy);
         record
     }
 
@@ -69,14 +69,14 @@ impl Record {
         self.mark(opinion.state.verdict());
     }
 
-    /// Nobody asks any more: the endpoint counts as up, and what probes have said is forgotten.
+    /// Nobody asks any more: the endpoint counts as healthy, and what probes have said is forgotten.
     pub(crate) fn end_probing(&self, now: SystemTime) {
         let mut opinion = self.opinion();
         if opinion.probed {
             let name_error = opinion.name_error.take();
-            let state = State::new(Verdict::Up, now);
+            let state = State::new(Verdict::Healthy, now);
             *opinion = Opinion { probed: false, state, last_probe: None, probe_error: None, name_error };
-            self.mark(Verdict::Up);
+            self.mark(Verdict::Healthy);
         }
     }
 
@@ -111,11 +111,11 @@ impl Record {
                 self.endpoint.set(Flag::Unknown, true);
                 self.endpoint.set(Flag::Unhealthy, false);
             }
-            Verdict::Up => {
+            Verdict::Healthy => {
                 self.endpoint.set(Flag::Unhealthy, false);
                 self.endpoint.set(Flag::Unknown, false);
             }
-            Verdict::Down => {
+            Verdict::Unhealthy => {
                 self.endpoint.set(Flag::Unhealthy, true);
                 self.endpoint.set(Flag::Unknown, false);
             }
@@ -125,10 +125,10 @@ impl Record {
     fn announce(&self, before: Verdict, after: Verdict, reason: &str) {
         let (upstream, endpoint) = (self.upstream.as_str(), self.address.as_str());
         let was = before.as_str();
-        if after == Verdict::Down {
-            tracing::warn!(upstream, endpoint, was, reason, "endpoint is down");
+        if after == Verdict::Unhealthy {
+            tracing::warn!(upstream, endpoint, was, reason, "endpoint is unhealthy");
         } else {
-            tracing::info!(upstream, endpoint, was, reason, "endpoint is up");
+            tracing::info!(upstream, endpoint, was, reason, "endpoint is healthy");
         }
     }
 

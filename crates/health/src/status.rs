@@ -12,7 +12,7 @@ pub struct EndpointStatus {
     pub upstream: UpstreamName,
     /// As written in the file.
     pub address: Address,
-    /// Whether it is probed. If not, its verdict is `Up`.
+    /// Whether it is probed. If not, its verdict is `Healthy`.
     pub probed: bool,
     /// The verdict.
     pub verdict: Verdict,
@@ -20,8 +20,8 @@ pub struct EndpointStatus {
     pub since: SystemTime,
     /// When the last answer came, or failed to come.
     pub last_probe: Option<SystemTime>,
-    /// What is wrong now, such as `GET /health: status 500, wanted 200-299`; `None` after a good answer. An up endpoint has
-    /// one while it is not yet down, or while its name cannot be resolved again.
+    /// What is wrong now, such as `GET /health: status 500, wanted 200-299`; `None` after a good answer. A healthy endpoint has
+    /// one while it is not yet unhealthy, or while its name cannot be resolved again.
     pub error: Option<String>,
 }
 
@@ -37,8 +37,8 @@ pub(crate) enum ProbeResult {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     probes: [Counter; ProbeResult::ALL.len()],
-    to_up: Counter,
-    to_down: Counter,
+    to_healthy: Counter,
+    to_unhealthy: Counter,
 }
 
 impl ProbeResult {
@@ -60,8 +60,8 @@ impl Counts {
 
     pub(crate) fn transition(&self, to: Verdict) {
         match to {
-            Verdict::Up => self.to_up.inc(),
-            Verdict::Down => self.to_down.inc(),
+            Verdict::Healthy => self.to_healthy.inc(),
+            Verdict::Unhealthy => self.to_unhealthy.inc(),
             Verdict::Unknown => debug_assert!(false, "no answer leads back to not knowing"),
         }
     }
@@ -79,7 +79,9 @@ pub(crate) fn write<'a>(records: impl Iterator<Item = &'a Record> + Clone, page:
     }
     page.family(&names::HEALTH_TRANSITIONS);
     for record in probed {
-        for (to, count) in [(Verdict::Up, &record.counts().to_up), (Verdict::Down, &record.counts().to_down)] {
+        for (to, count) in
+            [(Verdict::Healthy, &record.counts().to_healthy), (Verdict::Unhealthy, &record.counts().to_unhealthy)]
+        {
             page.sample(&labels(record, "to", to.as_str()), count.get());
         }
     }

@@ -7,12 +7,12 @@ use std::{num::NonZeroU32, time::SystemTime};
 /// What we hold an endpoint to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Probed, and not one answer yet. Gets requests only while no endpoint is up.
+    /// Probed, and not one answer yet. Gets requests only while no endpoint is healthy.
     Unknown,
     /// Gets requests. Also the verdict on an endpoint that nobody probes.
-    Up,
+    Healthy,
     /// Gets none.
-    Down,
+    Unhealthy,
 }
 
 impl Verdict {
@@ -21,8 +21,8 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
         }
     }
 }
@@ -38,8 +38,8 @@ impl Answer {
     /// The verdict that this answer speaks for.
     const fn speaks_for(self) -> Verdict {
         match self {
-            Self::Good => Verdict::Up,
-            Self::Bad => Verdict::Down,
+            Self::Good => Verdict::Healthy,
+            Self::Bad => Verdict::Unhealthy,
         }
     }
 }
@@ -47,9 +47,9 @@ impl Answer {
 /// How many answers in a row turn a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// Good answers that make a down endpoint up.
+    /// Good answers that make an unhealthy endpoint healthy.
     pub(crate) healthy_after: NonZeroU32,
-    /// Bad answers that make an up endpoint down.
+    /// Bad answers that make a healthy endpoint unhealthy.
     pub(crate) unhealthy_after: NonZeroU32,
 }
 
@@ -95,8 +95,8 @@ impl State {
         let says = answer.speaks_for();
         let needed = match self.verdict {
             Verdict::Unknown => 1,
-            Verdict::Up => rule.unhealthy_after.get(),
-            Verdict::Down => rule.healthy_after.get(),
+            Verdict::Healthy => rule.unhealthy_after.get(),
+            Verdict::Unhealthy => rule.healthy_after.get(),
         };
         if says == self.verdict {
             return self.settled();
@@ -138,13 +138,13 @@ mod tests {
 
     #[test]
     fn the_first_answer_decides_either_way() {
-        assert_eq!(verdicts(Verdict::Unknown, rule(5, 5), &[Good]), [Verdict::Up]);
-        assert_eq!(verdicts(Verdict::Unknown, rule(5, 5), &[Bad]), [Verdict::Down]);
+        assert_eq!(verdicts(Verdict::Unknown, rule(5, 5), &[Good]), [Verdict::Healthy]);
+        assert_eq!(verdicts(Verdict::Unknown, rule(5, 5), &[Bad]), [Verdict::Unhealthy]);
     }
 
     #[test]
     fn a_verdict_turns_after_so_many_answers_in_a_row_and_one_other_starts_the_count_again() {
-        use Verdict::{Down, Up};
+        use Verdict::{Healthy as Up, Unhealthy as Down};
         assert_eq!(verdicts(Up, rule(2, 3), &[Bad, Bad, Good, Bad, Bad, Bad]), [Up, Up, Up, Up, Up, Down]);
         assert_eq!(verdicts(Down, rule(2, 3), &[Good, Bad, Good, Good]), [Down, Down, Down, Up]);
     }
@@ -183,8 +183,8 @@ mod tests {
 
         #[test]
         fn answers_that_agree_with_the_verdict_never_make_it_turn(rise in 1_u32..6, fall in 1_u32..6, n in 1_usize..50) {
-            prop_assert!(verdicts(Verdict::Up, rule(rise, fall), &vec![Good; n]).iter().all(|v| *v == Verdict::Up));
-            prop_assert!(verdicts(Verdict::Down, rule(rise, fall), &vec![Bad; n]).iter().all(|v| *v == Verdict::Down));
+            prop_assert!(verdicts(Verdict::Healthy, rule(rise, fall), &vec![Good; n]).iter().all(|v| *v == Verdict::Healthy));
+            prop_assert!(verdicts(Verdict::Unhealthy, rule(rise, fall), &vec![Bad; n]).iter().all(|v| *v == Verdict::Unhealthy));
         }
     }
 }

@@ -68,11 +68,11 @@ async fn a_result_reaches_a_worker_with_its_next_pick() {
     assert_eq!(picks(), [0]);
 
     well.answers(503);
-    eventually("the first is down", || endpoints[0].has(Flag::Unhealthy)).await;
+    eventually("the first is unhealthy", || endpoints[0].has(Flag::Unhealthy)).await;
     assert_eq!(picks(), [0; 0]);
 
     ill.answers(204);
-    eventually("the second is up", || endpoints[1].healthy()).await;
+    eventually("the second is healthy", || endpoints[1].healthy()).await;
     assert_eq!(picks(), [1]);
 }
 
@@ -108,7 +108,7 @@ async fn other_settings_ask_anew_and_keep_the_verdict() {
     let target = watch(&endpoint, Some(once()));
     let checker = Checker::new(1);
     checker.reconcile(vec![target.clone()]);
-    eventually("it is up", || endpoint.healthy()).await;
+    eventually("it is healthy", || endpoint.healthy()).await;
     let since = only(&checker).since;
 
     // One bad answer of the three that are needed.
@@ -119,7 +119,7 @@ async fn other_settings_ask_anew_and_keep_the_verdict() {
     eventually("it was asked again", || only(&checker).error.is_some()).await;
 
     let status = only(&checker);
-    assert_eq!((status.verdict, status.since), (Verdict::Up, since));
+    assert_eq!((status.verdict, status.since), (Verdict::Healthy, since));
     assert_eq!(status.error.unwrap(), "GET /health: status 500, wanted 200-299");
     assert_eq!(origin.connections(), 2);
 }
@@ -132,12 +132,12 @@ async fn without_its_probe_section_an_endpoint_counts_as_up() {
     let checker = Checker::new(1);
     checker.reconcile(vec![target.clone()]);
     assert!(endpoint.has(Flag::Unknown), "unknown as soon as it is watched");
-    eventually("it is down", || endpoint.has(Flag::Unhealthy)).await;
+    eventually("it is unhealthy", || endpoint.has(Flag::Unhealthy)).await;
 
     checker.reconcile(vec![ProbeTarget { probe: None, ..target.clone() }]);
     assert!(endpoint.healthy());
     let status = only(&checker);
-    assert_eq!((status.probed, status.verdict, status.last_probe, status.error), (false, Verdict::Up, None, None));
+    assert_eq!((status.probed, status.verdict, status.last_probe, status.error), (false, Verdict::Healthy, None, None));
 
     checker.reconcile(vec![target]);
     assert!(endpoint.has(Flag::Unknown), "what was known is forgotten");
@@ -181,7 +181,7 @@ async fn a_status_says_what_to_do_something_about() {
     eventually("it was asked", || only(&checker).last_probe.is_some()).await;
 
     let status = only(&checker);
-    assert_eq!((status.verdict, status.probed), (Verdict::Down, true));
+    assert_eq!((status.verdict, status.probed), (Verdict::Unhealthy, true));
     assert_eq!(status.error.unwrap(), "GET /health: connection refused");
 }
 
@@ -192,7 +192,7 @@ async fn a_name_is_resolved_and_then_asked() {
     let checker = Checker::new(1);
     checker.reconcile(vec![watch(&named, Some(once()))]);
     assert!(named.has(Flag::NoAddress), "no request before the name is resolved");
-    eventually("it is up", || named.healthy()).await;
+    eventually("it is healthy", || named.healthy()).await;
     assert!(!named.has(Flag::NoAddress));
 }
 
@@ -203,7 +203,7 @@ async fn a_scrape_has_every_combination_of_a_probed_endpoint_and_none_of_others(
     let other = support::endpoint("10.0.0.1:80");
     let checker = Checker::new(1);
     checker.reconcile(vec![watch(&probed, Some(once())), watch(&other, None)]);
-    eventually("it is down", || probed.has(Flag::Unhealthy)).await;
+    eventually("it is unhealthy", || probed.has(Flag::Unhealthy)).await;
 
     let mut page = Exposition::new();
     checker.scrape(&mut page);
@@ -216,8 +216,8 @@ async fn a_scrape_has_every_combination_of_a_probed_endpoint_and_none_of_others(
             format!(r#"evenkeel_health_probes_total{{upstream="site",endpoint="{at}",result="success"}} 0"#),
             format!(r#"evenkeel_health_probes_total{{upstream="site",endpoint="{at}",result="failure"}} 1"#),
             format!(r#"evenkeel_health_probes_total{{upstream="site",endpoint="{at}",result="timeout"}} 0"#),
-            format!(r#"evenkeel_health_transitions_total{{upstream="site",endpoint="{at}",to="up"}} 0"#),
-            format!(r#"evenkeel_health_transitions_total{{upstream="site",endpoint="{at}",to="down"}} 1"#),
+            format!(r#"evenkeel_health_transitions_total{{upstream="site",endpoint="{at}",to="healthy"}} 0"#),
+            format!(r#"evenkeel_health_transitions_total{{upstream="site",endpoint="{at}",to="unhealthy"}} 1"#),
         ]
     );
 }

@@ -94,7 +94,7 @@ async fn the_first_question_is_asked_at_once_and_decides() {
     assert!(records.iter().all(|record| record.endpoint().has(Flag::Unknown)));
     good.pauses(Duration::from_millis(1)).await;
     bad.pauses(Duration::from_millis(1)).await;
-    assert_eq!(records.map(|record| record.status().verdict), [Verdict::Up, Verdict::Down]);
+    assert_eq!(records.map(|record| record.status().verdict), [Verdict::Healthy, Verdict::Unhealthy]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,9 +131,9 @@ async fn each_change_of_a_verdict_is_logged_once_with_its_reason() {
     assert_eq!(
         logged("endpoint is"),
         [
-            r#"INFO endpoint is up upstream="site" endpoint="10.0.0.1:80" was="unknown" reason="connect""#,
-            r#"WARN endpoint is down upstream="site" endpoint="10.0.0.1:80" was="up" reason="connect: no answer within 0ns""#,
-            r#"INFO endpoint is up upstream="site" endpoint="10.0.0.1:80" was="down" reason="connect""#,
+            r#"INFO endpoint is healthy upstream="site" endpoint="10.0.0.1:80" was="unknown" reason="connect""#,
+            r#"WARN endpoint is unhealthy upstream="site" endpoint="10.0.0.1:80" was="healthy" reason="connect: no answer within 0ns""#,
+            r#"INFO endpoint is healthy upstream="site" endpoint="10.0.0.1:80" was="unhealthy" reason="connect""#,
         ]
     );
 }
@@ -155,7 +155,7 @@ async fn a_name_without_address_is_not_asked_and_not_called_down() {
     let outcome = target.resolve().await;
     record.resolved(true, &outcome);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!((asked.load(SeqCst), record.status().verdict), (1, Verdict::Up));
+    assert_eq!((asked.load(SeqCst), record.status().verdict), (1, Verdict::Healthy));
     running.abort();
 }
 
