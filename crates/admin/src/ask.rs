@@ -68,7 +68,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// (RFC 9112, section 6.1).
 fn converse(mut stream: impl Read + Write, address: &Address) -> io::Result<String> {
     let until = Instant::now() + PATIENCE;
-    write!(stream, "GET /readyz HTTP/1.0\r\nHost: {}\r\n\r\n", address.authority())?;
+    stream.write_all(format!("GET /readyz HTTP/1.0\r\nHost: {}\r\n\r\n", address.authority()).as_bytes())?;
     let mut answer = Vec::new();
     let mut stream = stream.take(ANSWER_MAX);
     let mut piece = [0; 1024];
