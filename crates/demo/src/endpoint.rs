@@ -87,7 +87,7 @@ async fn converse(stream: TcpStream, endpoint: Arc<Endpoint>) -> Ended {
             Ok::<_, Infallible>(endpoint.answer(&request).await)
         }
     });
-    // Without the head's timer: it would be off, or a timer for each request, and these clients are our own.
+    // Without timeouts, and whatever ends it: the clients are our own proxy, its probes and the person who watches.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if killed.load(Ordering::Relaxed) { Ended::Killed } else { Ended::Normally }
 }

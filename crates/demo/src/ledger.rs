@@ -77,8 +77,8 @@ pub(crate) enum State {
 pub(crate) struct Ledger {
     /// Name and address, in the order to show.
     members: Vec<(&'static str, String)>,
-    counted_at: Duration,
-    counts: Counts,
+    /// `None` before the first scrape: what was counted before we looked belongs to no second.
+    counted: Option<(Duration, Counts)>,
     seen_at: Duration,
     seen: Seen,
     pasts: Vec<Past>,
@@ -107,11 +107,12 @@ impl Ledger {
             Err(why) => scene.trouble = Some(Trouble::NoCounts(why)),
             Ok(counts) => {
                 scene.trouble = (!counts.reloaded).then_some(Trouble::BadFile);
-                let seconds = seconds(at, self.counted_at);
-                scene.proxy = Some(flow(counts.requests, self.counts.requests, seconds));
-                scene.rows = self.rows(&counts, seconds);
-                self.counts = counts;
-                self.counted_at = at;
+                if let Some((counted_at, before)) = self.counted.take() {
+                    let seconds = seconds(at, counted_at);
+                    scene.proxy = Some(flow(counts.requests, before.requests, seconds));
+                    scene.rows = self.rows(&counts, &before, seconds);
+                }
+                self.counted = Some((at, counts));
             }
         }
         scene
@@ -130,9 +131,9 @@ impl Ledger {
         }
     }
 
-    fn rows(&mut self, counts: &Counts, seconds: f64) -> Vec<Row> {
+    fn rows(&mut self, counts: &Counts, before: &Counts, seconds: f64) -> Vec<Row> {
         self.pasts.retain(|past| counts.endpoints.iter().any(|endpoint| past.is_of(endpoint)));
-        let mut rows: Vec<_> = counts.endpoints.iter().map(|endpoint| self.row(endpoint, seconds)).collect();
+        let mut rows: Vec<_> = counts.endpoints.iter().map(|endpoint| self.row(endpoint, before, seconds)).collect();
         let all: f64 = rows.iter().map(|(_, row)| row.per_second).sum();
         for (_, row) in &mut rows {
             row.share = if all > 0.0 { row.per_second / all } else { 0.0 };
@@ -143,9 +144,8 @@ impl Ledger {
     }
 
     /// A row without its share, and its place.
-    fn row(&mut self, endpoint: &EndpointCounts, seconds: f64) -> (usize, Row) {
-        let before =
-            self.counts.endpoints.iter().find(|e| e.upstream == endpoint.upstream && e.address == endpoint.address);
+    fn row(&mut self, endpoint: &EndpointCounts, before: &Counts, seconds: f64) -> (usize, Row) {
+        let before = before.endpoints.iter().find(|e| e.upstream == endpoint.upstream && e.address == endpoint.address);
         let per_second = flow(endpoint.requests, before.map_or(0.0, |e| e.requests), seconds).per_second;
         let state = match endpoint {
             EndpointCounts { draining: true, .. } => State::Draining,
@@ -236,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_before_we_looked_belongs_to_no_second() {
+        let mut ledger = ledger();
+        let first = ledger.enter(at(3), counts(&[("a:1", 5_000.0, true)]), seen(0, 0));
+        let second = ledger.enter(at(1_003), counts(&[("a:1", 5_100.0, true)]), seen(0, 0));
+
+        assert!(first.rows.is_empty() && first.proxy.is_none());
+        assert_eq!(second.rows[0].past, [Moment { state: State::Healthy, per_second: 100.0 }]);
+    }
+
+    #[test]
     fn an_endpoint_added_while_we_watch_is_shown_by_its_address_and_a_removed_one_is_gone() {
         let mut ledger = ledger();
         ledger.enter(at(0), counts(&[("a:1", 0.0, true), ("b:1", 0.0, true)]), seen(0, 0));
@@ -269,7 +279,7 @@ mod tests {
         for second in 0..30_u32 {
             requests += f64::from(second);
             let scene = ledger.enter(at(u64::from(second) * 1_000), counts(&[("a:1", requests, true)]), seen(0, 0));
-            past.clone_from(&scene.rows[0].past);
+            past = scene.rows.into_iter().next().map_or(past, |row| row.past);
         }
         let rates: Vec<_> = past.iter().map(|moment| moment.per_second).collect();
         assert_eq!(rates, (10..30).map(f64::from).collect::<Vec<_>>());
