@@ -1,0 +1,15 @@
+//! Tells the program the revision that it was built from.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=.git/HEAD");
+    println!("cargo::rerun-if-env-changed=EVENKEEL_REVISION");
+    let given = std::env::var("EVENKEEL_REVISION").ok();
+    let asked = || {
+        let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let revision = given.or_else(asked).unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo::rustc-env=EVENKEEL_REVISION={revision}");
+}

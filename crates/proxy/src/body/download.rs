@@ -1,0 +1,113 @@
+//! What an endpoint sends behind a response's head.
+//!
+//! With the last byte the connection goes back to its pool. A body that breaks off is never made to look complete: the error
+//! goes on to hyper, which ends the client's connection without the closing chunk or the missing bytes.
+
+use super::{BodyError, upload::without_forbidden};
+use crate::{
+    request::{End, Exchange},
+    upstream::Lease,
+    worker::Timer,
+};
+use bytes::Bytes;
+use evenkeel_telemetry::Reason;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// An endpoint's answer on its way to a client.
+pub(crate) struct Download {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    /// Set while we wait for bytes; a clock of its own only when there was a first wait.
+    stall: Option<Timer>,
+    stall_after: Duration,
+    /// The client can see the end only in the end of its connection (HTTP/1.0, no length).
+    close_delimited: bool,
+}
+
+impl Download {
+    pub(crate) fn new(incoming: Incoming, lease: Lease, stall_after: Duration, close_delimited: bool) -> Self {
+        Self { incoming, lease: Some(lease), stall: None, stall_after, close_delimited }
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: Option<&mut Exchange>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(stall) = &self.stall {
+                    stall.clear();
+                }
+                if self.incoming.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(if frame.is_trailers() { without_forbidden(frame) } else { frame })))
+            }
+            Poll::Ready(None) => {
+                self.complete();
+                if let Some(exchange) = exchange {
+                    exchange.ends(End::Complete);
+                }
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let reason = if error.is_parse() { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
+                self.cut(reason, exchange)
+            }
+            Poll::Pending => self.poll_stall(cx, exchange),
+        }
+    }
+
+    fn poll_stall(
+        &mut self,
+        cx: &Context<'_>,
+        exchange: Option<&mut Exchange>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(lease) = &self.lease else { return Poll::Pending };
+        let timer = self.stall.get_or_insert_with(|| lease.timer());
+        if !timer.is_set() {
+            timer.set(self.stall_after);
+        }
+        if timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.cut(Reason::UpstreamTimeout, exchange)
+    }
+
+    fn cut(
+        &mut self,
+        reason: Reason,
+        exchange: Option<&mut Exchange>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.lease = None;
+        if let Some(exchange) = exchange {
+            exchange.ends(End::Cut(reason));
+            if self.close_delimited {
+                exchange.abort_connection();
+            }
+        }
+        Poll::Ready(Some(Err(BodyError::Response)))
+    }
+
+    /// The last byte is here: the connection may serve another request.
+    pub(super) fn complete(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,180 @@
+//! The bytes behind a head, in both directions.
+
+mod download;
+mod upload;
+
+pub(crate) use download::Download;
+pub(crate) use upload::{Fault, Upload};
+
+use crate::{
+    connection::ClientConnection,
+    request::{End, Exchange},
+};
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use std::{
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// The body of a request or response. Streamed, never collected.
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// Whose body this is; present in an answer on its way to a client.
+    exchange: Option<Box<Exchange>>,
+    /// Where a request came from.
+    connection: Option<Rc<ClientConnection>>,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Upload(Upload),
+    Download(Box<Download>),
+}
+
+/// Why a body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The client's side: gone, too slow, too large, malformed.
+    #[error("the request's body ended early")]
+    Request,
+    /// The endpoint's side: gone, too slow, malformed.
+    #[error("the response's body ended early")]
+    Response,
+}
+
+impl Body {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// What a client sends. `body_max` in bytes.
+    pub(crate) fn upload(
+        incoming: hyper::body::Incoming,
+        connection: Rc<ClientConnection>,
+        body_max: Option<u64>,
+    ) -> Self {
+        let kind = if incoming.is_end_stream() {
+            Kind::Empty
+        } else {
+            Kind::Upload(Upload::new(incoming, &connection, body_max))
+        };
+        Self { kind, exchange: None, connection: Some(connection) }
+    }
+
+    pub(crate) fn download(download: Download) -> Self {
+        Self { kind: Kind::Download(Box::new(download)), exchange: None, connection: None }
+    }
+
+    /// The same client's bytes for another attempt; only while none was taken.
+    pub(crate) fn again(upload: Option<&Upload>) -> Self {
+        let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.clone()));
+        Self { kind, exchange: None, connection: None }
+    }
+
+    pub(crate) fn with_exchange(mut self, exchange: Box<Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
+    pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {
+        self.connection.as_ref()
+    }
+
+    pub(crate) fn as_upload(&self) -> Option<&Upload> {
+        match &self.kind {
+            Kind::Upload(upload) => Some(upload),
+            Kind::Empty | Kind::Full(_) | Kind::Download(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Empty => "Body::Empty",
+            Kind::Full(_) => "Body::Full",
+            Kind::Upload(_) => "Body::Upload",
+            Kind::Download(_) => "Body::Download",
+        })
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::from(Bytes::from(text))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
+        Self { kind, exchange: None, connection: None }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Upload(upload) => upload.poll_frame(cx),
+            Kind::Download(download) => download.poll_frame(cx, this.exchange.as_deref_mut()),
+        };
+        if let (Poll::Ready(Some(Ok(frame))), Some(exchange)) = (&frame, &mut this.exchange)
+            && let Some(data) = frame.data_ref()
+        {
+            exchange.sent(data.len());
+        }
+        frame
+    }
+
+    // Both are forwarded to the last one: losing the length would turn it into chunks, losing the end costs a write.
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Upload(upload) => upload.is_end_stream(),
+            Kind::Download(download) => download.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Upload(upload) => upload.size_hint(),
+            Kind::Download(download) => download.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if self.exchange.is_some() && self.is_end_stream() {
+            if let Kind::Download(download) = &mut self.kind {
+                download.complete();
+            }
+            if let Some(exchange) = &mut self.exchange {
+                exchange.ends(End::Complete);
+            }
+        }
+    }
+}

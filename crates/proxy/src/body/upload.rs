@@ -1,0 +1,192 @@
+//! What a client sends behind a request's head.
+//!
+//! The endpoint's connection takes it frame by frame as it can write: back-pressure needs no code. The first frame is asked for
+//! only then, and with it hyper sends `100 Continue`, so that a refusal costs no upload.
+
+use super::BodyError;
+use crate::{connection::ClientConnection, worker::Timer};
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// What went wrong on the client's side while its body was sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// More bytes than `limits.body_max`.
+    TooLarge,
+    /// Nothing came for `timeouts.body_stall`.
+    Stalled,
+    /// A chunk or trailer that does not parse.
+    Malformed,
+    /// The connection ended.
+    Gone,
+}
+
+/// A handle to what a client sends. Another attempt takes another handle, as long as no byte was taken through the first.
+#[derive(Clone)]
+pub(crate) struct Upload(Rc<Shared>);
+
+struct Shared {
+    incoming: RefCell<Incoming>,
+    connection: Rc<ClientConnection>,
+    stall: RefCell<Option<Timer>>,
+    begun: Cell<bool>,
+    /// The length that was announced; it stays when frames have been taken.
+    length: Option<u64>,
+    received: Cell<u64>,
+    /// Bytes that may still come.
+    left: Cell<u64>,
+    fault: Cell<Option<Fault>>,
+}
+
+impl Upload {
+    pub(super) fn new(incoming: Incoming, connection: &Rc<ClientConnection>, body_max: Option<u64>) -> Self {
+        let length = incoming.size_hint().exact();
+        Self(Rc::new(Shared {
+            incoming: RefCell::new(incoming),
+            connection: Rc::clone(connection),
+            stall: RefCell::default(),
+            begun: Cell::new(false),
+            length,
+            received: Cell::new(0),
+            left: Cell::new(body_max.unwrap_or(u64::MAX)),
+            fault: Cell::new(None),
+        }))
+    }
+
+    /// The announced length; `None`: chunked.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.0.length
+    }
+
+    /// Whether the announced length is more than may come.
+    pub(crate) fn too_large(&self) -> bool {
+        self.0.length.is_some_and(|length| length > self.0.left.get())
+    }
+
+    /// Whether a byte was asked for; then it cannot be sent again.
+    pub(crate) fn begun(&self) -> bool {
+        self.0.begun.get()
+    }
+
+    /// Bytes so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.0.received.get()
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.0.fault.get()
+    }
+
+    fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.fault.set(Some(fault));
+        self.0.stall.take();
+        Poll::Ready(Some(Err(BodyError::Request)))
+    }
+
+    pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let shared = &*self.0;
+        shared.begun.set(true);
+        let mut incoming = shared.incoming.borrow_mut();
+        let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => return self.fail(blame(&error)),
+            Poll::Ready(None) => {
+                shared.stall.take();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => return self.poll_stall(cx),
+        };
+        if let Some(stall) = &*shared.stall.borrow() {
+            stall.clear();
+        }
+        let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(without_forbidden(frame)))) };
+        let length = data.len() as u64;
+        shared.received.set(shared.received.get() + length);
+        match shared.left.get().checked_sub(length) {
+            Some(left) => shared.left.set(left),
+            None => return self.fail(Fault::TooLarge),
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// Nothing has come: wait no longer than the listener allows.
+    fn poll_stall(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut stall = self.0.stall.borrow_mut();
+        let timer = stall.get_or_insert_with(|| self.0.connection.timer());
+        if !timer.is_set() {
+            timer.set(self.0.connection.timeouts().body_stall);
+        }
+        if timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        drop(stall);
+        self.fail(Fault::Stalled)
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.0.incoming.borrow().is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.0.incoming.borrow().size_hint()
+    }
+}
+
+/// Whose fault hyper's error is: an end of the connection, or bytes that make no body.
+fn blame(error: &hyper::Error) -> Fault {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return match io.kind() {
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => Fault::Malformed,
+                _ => Fault::Gone,
+            };
+        }
+        cause = error.source();
+    }
+    Fault::Gone
+}
+
+/// Trailers must not carry what decides over framing, routing or who asks (RFC 9110, section 6.5.1).
+pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
+    use http::header;
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            for name in [
+                header::CONTENT_LENGTH,
+                header::TRANSFER_ENCODING,
+                header::HOST,
+                header::CONNECTION,
+                header::TRAILER,
+                header::TE,
+                header::UPGRADE,
+                header::CONTENT_ENCODING,
+                header::CONTENT_TYPE,
+                header::CONTENT_RANGE,
+                header::AUTHORIZATION,
+                header::COOKIE,
+                header::SET_COOKIE,
+                header::CACHE_CONTROL,
+                header::EXPECT,
+                header::MAX_FORWARDS,
+                header::VIA,
+            ] {
+                trailers.remove(name);
+            }
+            let forwarded: Vec<_> =
+                trailers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+            for name in forwarded {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}

@@ -1,0 +1,216 @@
+//! What we know of one client connection, and where it is between two requests.
+//!
+//! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
+
+use crate::worker::{LocalListener, Timer, Worker};
+use evenkeel_guard::Permit;
+use evenkeel_model::ClientTimeouts;
+use evenkeel_net::Peer;
+use evenkeel_telemetry::ListenerCells;
+use http::{HeaderValue, Version};
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
+};
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The rest of a head.
+    Head,
+    /// Us, or the endpoint, or the client taking its answer.
+    Request,
+    /// The next request.
+    Idle,
+}
+
+/// One client connection.
+pub(crate) struct ClientConnection {
+    worker: Rc<Worker>,
+    listener: Rc<LocalListener>,
+    peer: Peer,
+    /// The peer's address as a field value; made with the first request.
+    forwarded_for: OnceCell<HeaderValue>,
+    /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
+    timer: Timer,
+    stage: Cell<Stage>,
+    /// Bytes read since the last head was complete: a part of the next head, if any.
+    early: Cell<u64>,
+    head_bytes: Cell<u64>,
+    write_stalled: Cell<bool>,
+    abort: Cell<bool>,
+    served: Cell<bool>,
+    fault_logged: Cell<bool>,
+    http10: Cell<bool>,
+    _permit: Permit,
+}
+
+impl ClientConnection {
+    pub(crate) fn new(worker: &Rc<Worker>, listener: &Rc<LocalListener>, peer: Peer, permit: Permit) -> Rc<Self> {
+        let timer = worker.timers.timer();
+        timer.set(listener.timeouts.get().request_head);
+        let connection = Self {
+            worker: Rc::clone(worker),
+            listener: Rc::clone(listener),
+            peer,
+            forwarded_for: OnceCell::new(),
+            timer,
+            stage: Cell::new(Stage::Head),
+            early: Cell::new(0),
+            head_bytes: Cell::new(0),
+            write_stalled: Cell::new(false),
+            abort: Cell::new(false),
+            served: Cell::new(false),
+            fault_logged: Cell::new(false),
+            http10: Cell::new(false),
+            _permit: permit,
+        };
+        connection.cells().connections.add(1);
+        connection.cells().connections_total.inc();
+        Rc::new(connection)
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    pub(crate) fn listener(&self) -> &LocalListener {
+        &self.listener
+    }
+
+    pub(crate) fn cells(&self) -> &ListenerCells {
+        self.listener.part.cells.cell(self.worker.id)
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(crate) fn timeouts(&self) -> ClientTimeouts {
+        self.listener.timeouts.get()
+    }
+
+    /// The connection's own timer, for the driver.
+    pub(crate) fn clock(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// Another timer of the same worker.
+    pub(crate) fn timer(&self) -> Timer {
+        self.worker.timers.timer()
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Whether a byte of a request has come, ever.
+    pub(crate) fn silent(&self) -> bool {
+        !self.served.get() && self.early.get() == 0
+    }
+
+    /// Whether the client must be told that this connection ends.
+    pub(crate) fn closing(&self) -> bool {
+        self.listener.closing.get() || self.worker.announces_end()
+    }
+
+    /// Whether the connection must end with the request in progress, and at once if there is none.
+    pub(crate) fn must_end(&self) -> bool {
+        self.listener.ended.get() || self.worker.ends()
+    }
+
+    /// What goes into `X-Forwarded-For`. RFC 7239, section 6, has `unknown` for a peer without address.
+    pub(crate) fn forwarded_for(&self) -> &HeaderValue {
+        self.forwarded_for.get_or_init(|| {
+            let text = self.peer.ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+            HeaderValue::try_from(text).expect("an address has no control bytes")
+        })
+    }
+
+    /// No less than the bytes of the head of the request in progress.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        self.head_bytes.get()
+    }
+
+    /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
+    pub(crate) fn is_http10(&self) -> bool {
+        self.http10.get()
+    }
+
+    pub(crate) fn request_begins(&self, version: Version) {
+        self.http10.set(version < Version::HTTP_11);
+        self.stage.set(Stage::Request);
+        self.served.set(true);
+        self.head_bytes.set(self.early.replace(0));
+        self.timer.clear();
+    }
+
+    pub(crate) fn request_ends(&self) {
+        // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
+        let next = if self.early.get() == 0 { Stage::Idle } else { Stage::Head };
+        self.stage.set(next);
+        if !self.write_stalled.get() {
+            self.wait_for(next);
+        }
+    }
+
+    fn wait_for(&self, stage: Stage) {
+        match stage {
+            Stage::Head => self.timer.set(self.timeouts().request_head),
+            Stage::Idle => self.timer.set(self.timeouts().idle),
+            Stage::Request => self.timer.clear(),
+        }
+    }
+
+    pub(super) fn read(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.cells().bytes_in.add(bytes);
+        self.early.set(self.early.get() + bytes);
+        if self.stage.get() == Stage::Idle {
+            self.stage.set(Stage::Head);
+            self.wait_for(Stage::Head);
+        }
+    }
+
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.cells().bytes_out.add(bytes as u64);
+        if self.write_stalled.replace(false) {
+            self.wait_for(self.stage.get());
+        }
+    }
+
+    /// The client takes no bytes now.
+    pub(super) fn cannot_write(&self) {
+        if !self.write_stalled.replace(true) {
+            self.timer.set(self.timeouts().body_stall);
+        }
+    }
+
+    /// Whether the client has stopped taking its answer.
+    pub(crate) fn write_stalled(&self) -> bool {
+        self.write_stalled.get()
+    }
+
+    pub(crate) fn abort_on_close(&self) {
+        self.abort.set(true);
+    }
+
+    pub(super) fn aborts(&self) -> bool {
+        self.abort.get()
+    }
+
+    /// A fault of this connection has been answered and counted; hyper will report it once more.
+    pub(crate) fn fault_logged(&self) {
+        self.fault_logged.set(true);
+    }
+
+    pub(crate) fn is_fault_logged(&self) -> bool {
+        self.fault_logged.get()
+    }
+}
+
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.cells().connections.add(-1);
+    }
+}

@@ -1,0 +1,103 @@
+//! Drives one HTTP/1.1 connection: hyper parses and writes, we keep the time and notice the end.
+
+use super::{
+    client::{ClientConnection, Stage},
+    io::ClientIo,
+};
+use crate::{body::Body, worker::faults};
+use evenkeel_net::Stream;
+use evenkeel_telemetry::Reason;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, pin::Pin, rc::Rc, task::Poll};
+use tokio::io::AsyncWriteExt;
+use tower::{Service, util::Oneshot};
+
+/// Bytes that hyper may hold of a client: room for the largest head, and a bound on what one client costs.
+const BUFFER_MAX: usize = 64 * 1024;
+
+/// How a connection ended.
+enum Ended {
+    Http(Result<(), hyper::Error>),
+    TimedOut,
+}
+
+/// hyper's service: gives each request its connection and hands it on.
+struct Adapter<S> {
+    service: S,
+    connection: Rc<ClientConnection>,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Oneshot<S, Request<Body>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let limits = self.connection.worker().snapshot().shared().config().limits;
+        let body_max = limits.body_max.map(|max| max.0);
+        let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
+        Oneshot::new(self.service.clone(), request)
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
+{
+    let head_max = connection.worker().snapshot().shared().config().limits.request_head_max.as_usize();
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
+    let adapter = Adapter { service, connection: Rc::clone(&connection) };
+    let mut http = http1::Builder::new()
+        .max_buf_size(BUFFER_MAX.max(head_max))
+        .max_header_size(head_max)
+        .serve_connection(io, adapter);
+    let mut ending = false;
+    let ended = std::future::poll_fn(|cx| {
+        if !ending && connection.must_end() {
+            ending = true;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = Pin::new(&mut http).poll(cx) {
+            return Poll::Ready(Ended::Http(result));
+        }
+        connection.clock().poll(cx).map(|()| Ended::TimedOut)
+    })
+    .await;
+    match ended {
+        Ended::Http(Ok(())) => {}
+        Ended::Http(Err(error)) => report(&error, &connection),
+        Ended::TimedOut => time_out(http.into_parts().io.into_inner(), &connection).await,
+    }
+}
+
+/// hyper has answered what it could not parse; nobody else has seen it.
+fn report(error: &hyper::Error, connection: &ClientConnection) {
+    if error.is_parse_too_large() {
+        faults::unparsed(connection, 431, Reason::RequestHeadTooLarge);
+    } else if error.is_parse() && !connection.is_fault_logged() {
+        faults::unparsed(connection, 400, Reason::MalformedRequest);
+    }
+    tracing::debug!(peer = %connection.peer(), "client connection: {error}");
+}
+
+async fn time_out(mut io: ClientIo, connection: &ClientConnection) {
+    if connection.write_stalled() {
+        // What we hold for this client will never be taken; an orderly end would wait for it.
+        connection.abort_on_close();
+        return;
+    }
+    // A connection that never said a word gets none either: browsers open some in reserve.
+    if connection.stage() == Stage::Head && !connection.silent() {
+        faults::unparsed(connection, 408, Reason::RequestTimeout);
+        // RFC 9110, section 15.5.9. One attempt; the socket's buffer is empty or the client is no reader.
+        let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let _ = io.write(answer).await;
+        let _ = io.shutdown().await;
+    }
+}

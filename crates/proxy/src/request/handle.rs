@@ -1,0 +1,48 @@
+//! One request, from its head to the head of its answer. Start reading here.
+//!
+//! Called by `service` for every request; what follows the head of the answer is the business of `body`.
+//! Never fails: whatever goes wrong becomes an answer of our own (hyper drops the connection of a service that fails).
+
+use super::{Exchange, forwarded, respond, target};
+use crate::{
+    body::Body,
+    error::ProxyError,
+    filter::{self, Flow},
+    upstream,
+    worker::Worker,
+};
+use http::{Request, Response};
+use std::rc::Rc;
+
+/// Answers one request.
+pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Body>) -> Response<Body> {
+    let mut exchange = Box::new(Exchange::begin(worker, &request));
+    let response = match answer(request, &mut exchange).await {
+        Ok(response) => response,
+        Err(error) => respond::with_error(&error, &mut exchange),
+    };
+    exchange.answered(response)
+}
+
+async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<Response<Body>, ProxyError> {
+    // A request sees one snapshot from its first byte to its last.
+    let snapshot = exchange.snapshot();
+    let config = snapshot.shared().config();
+    target::check(&mut request, &config.limits)?;
+    let index = target::find_route(&request, exchange).ok_or(ProxyError::NoRoute)?;
+    let route = &config.routes[index as usize];
+    exchange.routed(index);
+
+    forwarded::prepare_request(&mut request, exchange)?;
+    if let Flow::Answer(mut response) = filter::on_request(route, &mut request, exchange).await? {
+        exchange.answered_by_filter();
+        filter::on_response(route, &mut response, exchange)?;
+        return Ok(response);
+    }
+    // A route without upstream has a filter that answers every request; `config` saw to it.
+    let upstream = snapshot.upstream_of(index).ok_or(ProxyError::NoRoute)?;
+    let mut response = upstream::send(upstream, request, exchange).await?;
+    forwarded::prepare_response(&mut response, exchange)?;
+    filter::on_response(route, &mut response, exchange)?;
+    Ok(response)
+}

@@ -1,0 +1,15 @@
+//! The way of a request. Start reading at `handle`.
+
+mod exchange;
+mod forwarded;
+mod handle;
+mod path;
+mod record;
+mod respond;
+mod service;
+mod target;
+
+pub(crate) use exchange::{End, Exchange};
+pub(crate) use forwarded::{CHUNKED, one_length};
+pub(crate) use record::log_unparsed;
+pub use service::ProxyService;

@@ -1,0 +1,35 @@
+//! Answers of our own: a small plain text with a request id, by which the log line is found.
+
+use super::Exchange;
+use crate::{body::Body, error::ProxyError};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Turns an error into an answer. The cause goes to the log; a client learns no addresses.
+pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Response<Body> {
+    exchange.failed(error);
+    let id = exchange.request_id();
+    let status = error.status();
+    let text = format!(
+        "{} {}\nreason: {}\nrequest: {id:016x}\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or(""),
+        error.reason().as_str()
+    );
+    let length = HeaderValue::from(text.len());
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(&REQUEST_ID, HeaderValue::try_from(format!("{id:016x}")).expect("hex digits"));
+    if error.closes() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110, section 15.5.6: a 405 must say what is allowed.
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}

@@ -1,0 +1,163 @@
+//! Builds a snapshot from a checked configuration and the snapshot before it.
+//!
+//! On the control thread. Nothing running is touched until `Snapshot::take_over`, so a change that fails at a later step
+//! (a busy port) leaves no trace.
+
+use super::parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart};
+use crate::route::RouteTable;
+use evenkeel_balance::{Endpoint, EndpointSet, Flag, Generation, Member};
+use evenkeel_model::{Address, Config, ListenerName, RouteName, Upstream, UpstreamName};
+use evenkeel_net::Target;
+use evenkeel_telemetry::PerWorker;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
+};
+
+/// Why a configuration cannot become a snapshot. `evenkeel-config` finds these earlier and with their place; an embedder that
+/// fills the model by hand learns them here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A route names an upstream that is not there.
+    #[error("route '{route}': there is no upstream '{upstream}'")]
+    NoSuchUpstream {
+        /// The route.
+        route: RouteName,
+        /// What it names.
+        upstream: UpstreamName,
+    },
+    /// A route names a listener that is not there.
+    #[error("route '{route}': there is no listener '{listener}'")]
+    NoSuchListener {
+        /// The route.
+        route: RouteName,
+        /// What it names.
+        listener: ListenerName,
+    },
+}
+
+/// Numbers for listeners in metrics. A name that goes and comes back gets another one; after 65536 of them numbers repeat, and so may
+/// labels of counters, never routes of a living listener.
+static NEXT_LISTENER: AtomicU16 = AtomicU16::new(0);
+
+impl Snapshot {
+    /// Builds what `config` says; parts that continue are taken from `previous`. `workers` is the number of threads that serve.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(config: Config, workers: usize, previous: Option<&Self>) -> Result<Self, BuildError> {
+        let before = Before::new(previous);
+        let listeners: Box<[_]> = config.listeners.iter().map(|l| before.listener(&l.name, workers)).collect();
+        let upstreams: Box<[_]> = config.upstreams.iter().map(|u| before.upstream(u, workers)).collect();
+        let routes = routes(&config, &before, workers)?;
+        let numbers: HashMap<&str, u16> =
+            listeners.iter().map(|listener| (listener.name.as_str(), listener.id)).collect();
+        let table = RouteTable::new(&config.routes, |name| numbers.get(name).copied());
+        let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
+        Ok(Self { config, listeners, table, routes, no_route, upstreams, workers })
+    }
+
+    /// Marks the endpoints of both snapshots at the moment of the swap: what the file drains, and what is no longer there, so
+    /// that retries of requests on the old snapshot avoid it.
+    pub fn take_over(&self, previous: Option<&Self>) {
+        for upstream in &self.upstreams {
+            for (part, settings) in upstream.endpoints.iter().zip(&upstream.settings.endpoints) {
+                part.endpoint.set(Flag::DrainingByFile, settings.drain);
+                part.endpoint.set(Flag::NoAddress, !part.target.resolved());
+            }
+        }
+        let Some(previous) = previous else { return };
+        let kept: std::collections::HashSet<*const Endpoint> =
+            self.upstreams.iter().flat_map(|u| u.endpoints.iter()).map(|part| Arc::as_ptr(&part.endpoint)).collect();
+        for part in previous.upstreams.iter().flat_map(|u| u.endpoints.iter()) {
+            if !kept.contains(&Arc::as_ptr(&part.endpoint)) {
+                part.endpoint.set(Flag::Removed, true);
+            }
+        }
+    }
+}
+
+fn routes(config: &Config, before: &Before<'_>, workers: usize) -> Result<Box<[RoutePart]>, BuildError> {
+    let upstreams: HashMap<&UpstreamName, u32> = config.upstreams.iter().map(|u| &u.name).zip(0u32..).collect();
+    let listeners: std::collections::HashSet<&ListenerName> = config.listeners.iter().map(|l| &l.name).collect();
+    let part = |route: &evenkeel_model::Route| {
+        if let Some(listener) = route.listeners.iter().find(|name| !listeners.contains(name)) {
+            return Err(BuildError::NoSuchListener { route: route.name.clone(), listener: listener.clone() });
+        }
+        let position = |name: &UpstreamName| {
+            let missing = || BuildError::NoSuchUpstream { route: route.name.clone(), upstream: name.clone() };
+            upstreams.get(name).copied().ok_or_else(missing)
+        };
+        let upstream = route.upstream.as_ref().map(position).transpose()?;
+        let cells = before.routes.get(&route.name).map(|old| Arc::clone(&old.cells));
+        let cells = cells.unwrap_or_else(|| Arc::new(PerWorker::new(workers)));
+        Ok(RoutePart { name: route.name.clone(), upstream, cells })
+    };
+    config.routes.iter().map(part).collect()
+}
+
+/// The parts of the snapshot before, by their identity.
+#[derive(Default)]
+struct Before<'a> {
+    listeners: HashMap<&'a ListenerName, &'a Arc<ListenerPart>>,
+    routes: HashMap<&'a RouteName, &'a RoutePart>,
+    upstreams: HashMap<&'a UpstreamName, &'a Arc<UpstreamPart>>,
+}
+
+impl<'a> Before<'a> {
+    fn new(previous: Option<&'a Snapshot>) -> Self {
+        let Some(previous) = previous else { return Self::default() };
+        Self {
+            listeners: previous.listeners.iter().map(|part| (&part.name, part)).collect(),
+            routes: previous.routes.iter().map(|part| (&part.name, part)).collect(),
+            upstreams: previous.upstreams.iter().map(|part| (&part.settings.name, part)).collect(),
+        }
+    }
+
+    fn listener(&self, name: &ListenerName, workers: usize) -> Arc<ListenerPart> {
+        let fresh = || {
+            let id = NEXT_LISTENER.fetch_add(1, Relaxed);
+            Arc::new(ListenerPart { name: name.clone(), id, cells: Arc::new(PerWorker::new(workers)) })
+        };
+        self.listeners.get(name).map_or_else(fresh, |part| Arc::clone(part))
+    }
+
+    fn upstream(&self, settings: &Upstream, workers: usize) -> Arc<UpstreamPart> {
+        let old = self.upstreams.get(&settings.name);
+        if let Some(old) = old.filter(|old| old.settings == *settings) {
+            return Arc::clone(old);
+        }
+        let generation = old.map_or_else(Generation::default, |old| old.generation.clone());
+        let cells = old.map_or_else(|| Arc::new(PerWorker::new(workers)), |old| Arc::clone(&old.cells));
+        let known: HashMap<&Address, &Arc<EndpointPart>> = old
+            .iter()
+            .flat_map(|old| old.settings.endpoints.iter().zip(&old.endpoints))
+            .map(|(settings, part)| (&settings.address, part))
+            .collect();
+        let part = |address: &Address| {
+            known.get(address).map_or_else(|| EndpointPart::new(address, &generation, workers), |part| Arc::clone(part))
+        };
+        let endpoints: Box<[_]> = settings.endpoints.iter().map(|endpoint| part(&endpoint.address)).collect();
+        let members = settings.endpoints.iter().zip(&endpoints);
+        let members = members.map(|(s, part)| Member { endpoint: Arc::clone(&part.endpoint), weight: s.weight });
+        let set = Arc::new(EndpointSet::new(members.collect(), generation.clone(), settings.balance));
+        Arc::new(UpstreamPart { settings: settings.clone(), generation, set, endpoints, cells })
+    }
+}
+
+impl EndpointPart {
+    fn new(address: &Address, generation: &Generation, workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint: Endpoint::new(address.clone(), generation.clone()),
+            target: Target::new(address.clone()),
+            label: address.to_string().into(),
+            cells: Arc::new(PerWorker::new(workers)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

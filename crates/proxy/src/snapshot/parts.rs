@@ -1,0 +1,83 @@
+//! What a snapshot is made of.
+//!
+//! A part that continues from one snapshot to the next (a listener, route or upstream by its name, an endpoint by upstream and
+//! address) keeps what must outlive a reload: counters, health, in-flight counts. The last snapshot that holds a part, and so
+//! the last request that uses it, frees it.
+
+use crate::route::RouteTable;
+use evenkeel_balance::{Endpoint, EndpointSet, Generation};
+use evenkeel_model::{Config, ListenerName, RouteName, Upstream};
+use evenkeel_net::Target;
+use evenkeel_telemetry::{EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells};
+use std::sync::Arc;
+
+/// Everything that a request needs to know, as it was at one moment. A request sees one snapshot from its first byte to its last.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) config: Config,
+    pub(crate) listeners: Box<[Arc<ListenerPart>]>,
+    pub(crate) table: RouteTable,
+    /// In the order of the file, as `RouteTable` counts them.
+    pub(crate) routes: Box<[RoutePart]>,
+    /// Stands for the route of a request that has none.
+    pub(crate) no_route: Arc<PerWorker<RouteCells>>,
+    pub(crate) upstreams: Box<[Arc<UpstreamPart>]>,
+    pub(crate) workers: usize,
+}
+
+/// A listener as the workers see it.
+#[derive(Debug)]
+pub struct ListenerPart {
+    pub(crate) name: ListenerName,
+    /// In metrics: a number that stays with the name as long as the process lives.
+    pub(crate) id: u16,
+    pub(crate) cells: Arc<PerWorker<ListenerCells>>,
+}
+
+/// A route as the workers see it. Its filters are compiled by each worker.
+#[derive(Debug)]
+pub(crate) struct RoutePart {
+    pub(crate) name: RouteName,
+    /// Position in the snapshot's list of upstreams; `None`: a filter answers.
+    pub(crate) upstream: Option<u32>,
+    pub(crate) cells: Arc<PerWorker<RouteCells>>,
+}
+
+/// An upstream as the workers and the prober see it.
+#[derive(Debug)]
+pub struct UpstreamPart {
+    /// As configured.
+    pub settings: Upstream,
+    /// Moves when the state of an endpoint does.
+    pub(crate) generation: Generation,
+    pub(crate) set: Arc<EndpointSet>,
+    /// In the order of `settings.endpoints` and of `set`.
+    pub endpoints: Box<[Arc<EndpointPart>]>,
+    pub(crate) cells: Arc<PerWorker<UpstreamCells>>,
+}
+
+/// An endpoint: its state, shared by all workers, and where it is.
+#[derive(Debug)]
+pub struct EndpointPart {
+    /// Flags and the number of requests in flight.
+    pub endpoint: Arc<Endpoint>,
+    /// Where to connect.
+    pub target: Arc<Target>,
+    /// The address as text, for labels and logs.
+    pub(crate) label: Arc<str>,
+    pub(crate) cells: Arc<PerWorker<EndpointCells>>,
+}
+
+impl Snapshot {
+    /// The configuration it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// All upstreams, in the order of the file.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Arc<UpstreamPart>] {
+        &self.upstreams
+    }
+}

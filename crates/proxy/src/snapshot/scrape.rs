@@ -1,0 +1,38 @@
+//! Writes the series of a snapshot. Series follow the snapshot: what was removed has no line.
+
+use super::parts::Snapshot;
+use evenkeel_balance::Flag;
+use evenkeel_telemetry::{
+    Exposition,
+    scrape::{self, EndpointSeries},
+};
+
+impl Snapshot {
+    /// Writes what is counted for routes, upstreams, endpoints and listeners. Takes milliseconds when there are thousands; not for a
+    /// worker's thread.
+    pub fn scrape(&self, page: &mut Exposition) {
+        let mut routes = vec![("", &*self.no_route)];
+        routes.extend(self.routes.iter().map(|part| (part.name.as_str(), &*part.cells)));
+        let listener = |id: u16| self.listeners.iter().find(|part| part.id == id).map(|part| part.name.as_str());
+        scrape::routes(page, &routes, listener);
+
+        let upstreams: Vec<_> = self.upstreams.iter().map(|part| (part.settings.name.as_str(), &*part.cells)).collect();
+        scrape::upstreams(page, &upstreams);
+
+        let endpoints = self.upstreams.iter().flat_map(|upstream| {
+            upstream.endpoints.iter().map(|part| EndpointSeries {
+                upstream: upstream.settings.name.as_str(),
+                endpoint: &part.label,
+                cells: &part.cells,
+                in_flight: part.endpoint.in_flight(),
+                healthy: part.endpoint.healthy(),
+                ejected: part.endpoint.has(Flag::Ejected),
+                draining: part.endpoint.draining(),
+            })
+        });
+        scrape::endpoints(page, &endpoints.collect::<Vec<_>>());
+
+        let listeners: Vec<_> = self.listeners.iter().map(|part| (part.name.as_str(), &*part.cells)).collect();
+        scrape::listeners(page, &listeners);
+    }
+}

@@ -1,0 +1,185 @@
+//! One attempt: a connection, the request, the head of the answer.
+
+use super::{connect, pool::Lease, replay::Replay};
+use crate::{
+    body::{Body, Download, Fault},
+    error::{MalformedRequest, MalformedResponse, ProxyError},
+    request::Exchange,
+    worker::{LocalEndpoint, LocalUpstream, Timer},
+};
+use http::{HeaderMap, Request, Response, Version, header};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use std::{
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+/// How much of a request had reached the endpoint when the attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Not one byte.
+    Nothing,
+    /// Some, and not one byte came back.
+    Unanswered,
+    /// It was answered, or it is the client who failed: no other endpoint would do better.
+    Answered,
+}
+
+/// Why an attempt failed.
+pub(super) struct Failure {
+    pub(super) error: ProxyError,
+    pub(super) sent: Sent,
+}
+
+/// Pooled connections in a row that may turn out to be dead before a new one is made.
+const STALE_MAX: usize = 2;
+
+/// Makes one attempt at one endpoint.
+pub(super) async fn run(
+    upstream: &Rc<LocalUpstream>,
+    endpoint: &Rc<LocalEndpoint>,
+    replay: &mut Replay,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Failure> {
+    let mut stale = 0;
+    loop {
+        let pooled = if stale < STALE_MAX { Lease::from_pool(endpoint, exchange.worker()) } else { None };
+        let cells = upstream.part.cells.cell(exchange.worker().id);
+        let lease = if let Some(lease) = pooled {
+            cells.pool_hits.inc();
+            lease
+        } else {
+            cells.pool_misses.inc();
+            // Rare and large, so boxed: the future of a request over a pooled connection stays small.
+            Box::pin(connect::connect(upstream, endpoint, exchange)).await?
+        };
+        exchange.connected();
+        let reused = lease.is_reused();
+        match over(lease, upstream, replay, exchange).await {
+            // The endpoint had closed it while it was idle: no fault of anybody.
+            Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
+            other => return other,
+        }
+    }
+}
+
+async fn over(
+    mut lease: Lease,
+    upstream: &LocalUpstream,
+    replay: &mut Replay,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Failure> {
+    let request = replay.request(exchange);
+    let timeouts = upstream.part.settings.timeouts;
+    let begun = Instant::now();
+    let mark = lease.mark();
+    let answer = within(timeouts.response_head, &lease.timer(), exchange, lease.send(request)).await;
+    let failed = match answer {
+        Ok(Ok(response)) => {
+            replay.end(exchange);
+            return Ok(accept(response, lease, begun, timeouts.body_stall, upstream, replay.is_head(), exchange));
+        }
+        Ok(Err(mut failed)) => {
+            if let Some(request) = failed.take_message() {
+                replay.returned(request);
+                mark.nothing_sent();
+            }
+            failed
+        }
+        Err(TimedOut) => {
+            let error =
+                ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: timeouts.response_head };
+            return Err(Failure { error, sent: Sent::Answered });
+        }
+    };
+    Err(judge(failed, &mark, &lease, exchange))
+}
+
+/// Whose fault a failed exchange is, and whether it may be tried again.
+fn judge(failed: TrySendError<Request<Body>>, mark: &super::pool::Mark, lease: &Lease, exchange: &Exchange) -> Failure {
+    if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
+        let error = match fault {
+            Fault::TooLarge => ProxyError::BodyTooLarge,
+            Fault::Stalled => ProxyError::RequestTimedOut,
+            Fault::Malformed => ProxyError::MalformedRequest(MalformedRequest::Body),
+            Fault::Gone => ProxyError::ClientClosed,
+        };
+        return Failure { error, sent: Sent::Answered };
+    }
+    let error = failed.error();
+    let endpoint = exchange.endpoint_address();
+    let sent = mark.sent(lease);
+    let error = if error.is_parse() && sent != Sent::Nothing {
+        ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+    } else {
+        ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
+    };
+    Failure { error, sent }
+}
+
+/// The head of an answer is here: notes what its connection is still good for, and ties the body to it.
+fn accept(
+    response: Response<Incoming>,
+    mut lease: Lease,
+    begun: Instant,
+    body_stall: Duration,
+    upstream: &LocalUpstream,
+    head: bool,
+    exchange: &mut Exchange,
+) -> Response<Body> {
+    let now = Instant::now();
+    exchange.head_arrived(now);
+    upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
+    let headers = response.headers();
+    // An HTTP/1.0 answer would make hyper write its next request as 1.0; two kinds of framing are one too many.
+    let two_framings = headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH);
+    if response.version() != Version::HTTP_11 || two_framings {
+        lease.is_the_last();
+    }
+    if let Some(seconds) = announced_idle(headers) {
+        lease.idle_at_most(seconds);
+    }
+    let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
+    response.map(|incoming| {
+        let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
+        Body::download(Download::new(incoming, lease, body_stall, close_delimited))
+    })
+}
+
+/// `Keep-Alive: timeout=N`: for how many seconds the endpoint keeps an idle connection (RFC 2068, section 19.7.1.1).
+fn announced_idle(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get("keep-alive")?.to_str().ok()?;
+    value.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.trim().parse().ok())
+}
+
+struct TimedOut;
+
+/// Waits for the head of an answer. The time runs while the endpoint has the turn: as long as it takes more of the body, the wait
+/// begins anew.
+async fn within<T>(
+    limit: Duration,
+    timer: &Timer,
+    exchange: &Exchange,
+    answer: impl Future<Output = T>,
+) -> Result<T, TimedOut> {
+    let mut answer = pin!(answer);
+    let mut taken = 0;
+    timer.set(limit);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        while timer.poll(cx).is_ready() {
+            let now = exchange.upload().map_or(0, |upload| upload.received());
+            if now == taken {
+                return Poll::Ready(Err(TimedOut));
+            }
+            taken = now;
+            timer.set(limit);
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,111 @@
+//! Makes a connection to an endpoint and starts hyper on it.
+
+use super::{
+    attempt::{Failure, Sent},
+    pool::{Lease, Wire},
+};
+use crate::{
+    body::Body,
+    error::ProxyError,
+    request::Exchange,
+    worker::{LocalEndpoint, LocalUpstream},
+};
+use evenkeel_net::{ConnectError, Stream};
+use evenkeel_telemetry::ConnectResult;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that hyper may hold of an endpoint's answer.
+const BUFFER_MAX: usize = 64 * 1024;
+
+/// Connects to an endpoint.
+pub(super) async fn connect(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    exchange: &Exchange,
+) -> Result<Lease, Failure> {
+    let worker = exchange.worker();
+    let cells = upstream.part.cells.cell(worker.id);
+    let address = || exchange.endpoint_address();
+    let stream = match evenkeel_net::connect(&endpoint.part.target, upstream.part.settings.timeouts.connect).await {
+        Ok(stream) => stream,
+        Err(cause) => {
+            let timed_out = matches!(cause, ConnectError::TimedOut { .. });
+            cells.connects(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed }).inc();
+            return Err(Failure {
+                error: ProxyError::ConnectFailed { endpoint: address(), cause },
+                sent: Sent::Nothing,
+            });
+        }
+    };
+    cells.connects(ConnectResult::Ok).inc();
+    let wire = Rc::new(Wire::default());
+    let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire) });
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_MAX);
+    let (sender, connection) = builder.handshake::<_, Body>(io).await.map_err(|error| Failure {
+        error: ProxyError::UpstreamReset { endpoint: address(), cause: Arc::from(error.to_string()) },
+        sent: Sent::Nothing,
+    })?;
+    // Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool.
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    Ok(Lease::fresh(sender, wire, endpoint, worker))
+}
+
+/// The endpoint's socket as hyper sees it: remembers whether bytes have moved.
+struct EndpointIo {
+    stream: Stream,
+    wire: Rc<Wire>,
+}
+
+impl AsyncRead for EndpointIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.wire.read(buf.filled().len() - before);
+        result
+    }
+}
+
+impl AsyncWrite for EndpointIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.wire.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.wire.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

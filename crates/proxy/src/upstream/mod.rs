@@ -1,0 +1,10 @@
+//! A request's way to an endpoint and the answer's way back.
+
+mod attempt;
+mod connect;
+mod pool;
+mod replay;
+mod send;
+
+pub(crate) use pool::{Lease, Pool};
+pub(crate) use send::send;

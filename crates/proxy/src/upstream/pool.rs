@@ -1,0 +1,260 @@
+//! The idle connections of one worker to one endpoint: last in, first out, so that the fewest stay warm.
+//!
+//! No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
+//! answer was read, and is closed on every other path.
+
+use super::attempt::Sent;
+use crate::{
+    body::Body,
+    worker::{LocalEndpoint, Timer, Worker},
+};
+use evenkeel_model as model;
+use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1::SendRequest},
+};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+/// The idle connections of one worker to one endpoint.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: RefCell<Vec<Idle>>,
+    settings: Cell<model::Pool>,
+    cells: RefCell<Option<Counted>>,
+}
+
+/// Where connections are counted.
+#[derive(Clone)]
+struct Counted {
+    cells: Arc<PerWorker<UpstreamCells>>,
+    worker: usize,
+}
+
+struct Idle {
+    connection: Connection,
+    /// Milliseconds of the worker's clock.
+    until: u64,
+}
+
+struct Connection {
+    sender: SendRequest<Body>,
+    wire: Rc<Wire>,
+    /// Not used again after this, in milliseconds of the worker's clock.
+    expires: u64,
+    /// How long the endpoint keeps it when idle, if it says so.
+    idle_max: Option<Duration>,
+    reused: bool,
+    counted: Counted,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Active,
+    Idle,
+}
+
+/// Bytes that have moved on a connection.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    read: Cell<u64>,
+    written: Cell<u64>,
+}
+
+/// Where a connection stood when a request was handed to it.
+pub(super) struct Mark {
+    read: u64,
+    written: u64,
+    returned: Cell<bool>,
+}
+
+/// A connection on loan.
+pub(crate) struct Lease {
+    connection: Connection,
+    endpoint: Rc<LocalEndpoint>,
+    worker: Rc<Worker>,
+    last: bool,
+}
+
+impl Pool {
+    /// Sets what is live: limits, and where connections are counted.
+    pub(crate) fn configure(&self, settings: model::Pool, cells: &Arc<PerWorker<UpstreamCells>>, worker: usize) {
+        self.settings.set(settings);
+        self.cells.replace(Some(Counted { cells: Arc::clone(cells), worker }));
+        self.idle.borrow_mut().truncate(settings.idle_connections_max);
+    }
+
+    /// Closes what has been idle for too long or was closed by the endpoint. `now` in milliseconds.
+    pub(crate) fn sweep(&self, now: u64) {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.retain(|idle| idle.until > now && !idle.connection.sender.is_closed());
+        }
+    }
+}
+
+impl Lease {
+    /// A connection that is alive as far as we know, from the endpoint's pool.
+    pub(super) fn from_pool(endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Option<Self> {
+        let now = worker.timers.now();
+        let mut idle = endpoint.pool.idle.borrow_mut();
+        while let Some(Idle { mut connection, until }) = idle.pop() {
+            let alive = until > now && connection.expires > now && connection.sender.is_ready();
+            if alive {
+                connection.enter(State::Active);
+                connection.reused = true;
+                return Some(Self {
+                    connection,
+                    endpoint: Rc::clone(endpoint),
+                    worker: Rc::clone(worker),
+                    last: false,
+                });
+            }
+        }
+        None
+    }
+
+    /// A connection that was just made.
+    pub(super) fn fresh(
+        sender: SendRequest<Body>,
+        wire: Rc<Wire>,
+        endpoint: &Rc<LocalEndpoint>,
+        worker: &Rc<Worker>,
+    ) -> Self {
+        let settings = endpoint.pool.settings.get();
+        // A tenth more or less, so that connections made together do not end together.
+        let age = settings.age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
+        let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
+        counted.cell().connections_active.add(1);
+        let connection = Connection {
+            sender,
+            wire,
+            expires: worker.timers.now().saturating_add(milliseconds(age)),
+            idle_max: None,
+            reused: false,
+            counted,
+            state: State::Active,
+        };
+        Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.connection.reused
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let wire = &self.connection.wire;
+        Mark { read: wire.read.get(), written: wire.written.get(), returned: Cell::new(false) }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        self.connection.sender.try_send_request(request)
+    }
+
+    /// After this answer the connection must not be used again.
+    pub(super) fn is_the_last(&mut self) {
+        self.last = true;
+    }
+
+    /// The endpoint closes the connection after so many idle seconds. We stop using it a second earlier: a request that is on its
+    /// way when the endpoint closes is lost.
+    pub(super) fn idle_at_most(&mut self, seconds: u64) {
+        self.connection.idle_max = Some(Duration::from_secs(seconds.saturating_sub(1)));
+    }
+
+    pub(crate) fn timer(&self) -> Timer {
+        self.worker.timers.timer()
+    }
+
+    /// The last byte of the answer was read. A connection that is not ready now is still sending its request (the endpoint
+    /// answered early) or was closed, and is of no use.
+    pub(crate) fn give_back(self) {
+        let Self { mut connection, endpoint, worker, last } = self;
+        let settings = endpoint.pool.settings.get();
+        let now = worker.timers.now();
+        let mut idle = endpoint.pool.idle.borrow_mut();
+        if last || idle.len() >= settings.idle_connections_max || !connection.sender.is_ready() {
+            return;
+        }
+        let idle_for = connection.idle_max.map_or(settings.idle, |announced| announced.min(settings.idle));
+        if connection.expires <= now || idle_for.is_zero() {
+            return;
+        }
+        connection.enter(State::Idle);
+        idle.push(Idle { connection, until: now.saturating_add(milliseconds(idle_for)) });
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Counted {
+    fn cell(&self) -> &UpstreamCells {
+        self.cells.cell(self.worker)
+    }
+
+    fn gauge(&self, state: State) -> &Gauge {
+        match state {
+            State::Active => &self.cell().connections_active,
+            State::Idle => &self.cell().connections_idle,
+        }
+    }
+}
+
+impl Connection {
+    fn enter(&mut self, state: State) {
+        self.counted.gauge(self.state).add(-1);
+        self.counted.gauge(state).add(1);
+        self.state = state;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.counted.gauge(self.state).add(-1);
+    }
+}
+
+impl Wire {
+    pub(super) fn read(&self, bytes: usize) {
+        self.read.set(self.read.get() + bytes as u64);
+    }
+
+    pub(super) fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.written.set(self.written.get() + *bytes as u64);
+        }
+    }
+}
+
+impl Mark {
+    /// hyper gave the request back.
+    pub(super) fn nothing_sent(&self) {
+        self.returned.set(true);
+    }
+
+    /// How far a request has come since.
+    pub(super) fn sent(&self, lease: &Lease) -> Sent {
+        let wire = &lease.connection.wire;
+        if self.returned.get() || wire.written.get() == self.written {
+            Sent::Nothing
+        } else if wire.read.get() == self.read {
+            Sent::Unanswered
+        } else {
+            Sent::Answered
+        }
+    }
+}

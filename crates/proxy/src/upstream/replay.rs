@@ -1,0 +1,91 @@
+//! What is needed to send a request a second time.
+//!
+//! hyper takes a request for good once it has begun to write it. So its head is remembered, in a list that the worker uses again
+//! and again; a field's value is shared, not copied. The body can be sent again as long as nothing of it was taken.
+
+use crate::{
+    body::Body,
+    request::{CHUNKED, Exchange, one_length},
+};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+
+/// A request that can be made again.
+pub(super) struct Replay {
+    first: Option<Request<Body>>,
+    method: Method,
+    uri: Uri,
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Replay {
+    /// Takes a request that is ready to leave, and gives it the one right framing.
+    pub(super) fn of(mut request: Request<Body>, exchange: &Exchange) -> Self {
+        frame(&mut request, exchange);
+        let mut fields = exchange.worker().spare_fields();
+        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+        Self { method: request.method().clone(), uri: request.uri().clone(), fields, first: Some(request) }
+    }
+
+    /// The request; made again if it has been taken before.
+    pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
+        self.first.take().unwrap_or_else(|| {
+            let mut request = Request::new(Body::again(exchange.upload()));
+            *request.method_mut() = self.method.clone();
+            *request.uri_mut() = self.uri.clone();
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().extend(self.fields.iter().map(|(n, v)| (Some(n.clone()), v.clone())));
+            request
+        })
+    }
+
+    /// hyper gave it back untouched.
+    pub(super) fn returned(&mut self, request: Request<Body>) {
+        self.first = Some(request);
+    }
+
+    /// Whether nothing of the body is gone.
+    pub(super) fn is_possible(&self, exchange: &Exchange) -> bool {
+        self.first.is_some() || exchange.upload().is_none_or(|upload| !upload.begun())
+    }
+
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// Gives the list of fields back to the worker.
+    pub(super) fn end(&mut self, exchange: &Exchange) {
+        exchange.worker().take_back_fields(std::mem::take(&mut self.fields));
+    }
+}
+
+/// The one place where a request's framing is decided. hyper would send a body of unknown length with GET or HEAD, or in
+/// HTTP/1.0, as no body at all, and without an error; and it passes a Content-Length on that does not fit the body.
+fn frame(request: &mut Request<Body>, exchange: &Exchange) {
+    *request.version_mut() = Version::HTTP_11;
+    let length = exchange.upload().map(|upload| upload.length());
+    let headers = request.headers_mut();
+    match length {
+        // A body of unknown length.
+        Some(None) => {
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::TRANSFER_ENCODING, CHUNKED.clone());
+        }
+        Some(Some(length)) => {
+            if !one_length(headers) || !headers.contains_key(header::CONTENT_LENGTH) {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        }
+        // No body. A plain `Content-Length: 0` may stay: for POST it says something (RFC 9110, section 8.6).
+        None => {
+            if headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+                || !one_length(headers)
+            {
+                headers.remove(header::CONTENT_LENGTH);
+            }
+        }
+    }
+}

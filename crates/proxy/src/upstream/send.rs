@@ -1,0 +1,93 @@
+//! Attempts until there is an answer.
+//!
+//! Three rules, from safe to careful. A pooled connection that the endpoint had closed costs nothing: the same endpoint is asked
+//! again over another one. A request that was never sent goes to another endpoint at once, whatever its method, to three distinct
+//! ones at most. One that was sent and got no byte of an answer goes to another endpoint once, if its method is idempotent
+//! (RFC 9110, section 9.2.2) and nothing of its body was taken.
+
+use super::{
+    attempt::{self, Failure, Sent},
+    replay::Replay,
+};
+use crate::{body::Body, error::ProxyError, request::Exchange, worker::LocalUpstream};
+use evenkeel_telemetry::RetryOutcome;
+use http::{Request, Response};
+use std::rc::Rc;
+
+/// Distinct endpoints that are tried for a request that was never sent.
+const ENDPOINTS_MAX: usize = 3;
+
+/// Sends a request to an endpoint of `upstream` and gives the head of its answer.
+pub(crate) async fn send(
+    upstream: &Rc<LocalUpstream>,
+    request: Request<Body>,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, ProxyError> {
+    if exchange.upload().is_some_and(|upload| upload.too_large()) {
+        return Err(ProxyError::BodyTooLarge);
+    }
+    let mut replay = Replay::of(request, exchange);
+    let mut tried = Tried::default();
+    let mut resent = false;
+    let mut last: Option<ProxyError> = None;
+    while let Some(index) = pick(upstream, &tried, exchange) {
+        let endpoint = &upstream.endpoints[index as usize];
+        exchange.attempt_begins(endpoint, endpoint.part.endpoint.begin());
+        let failure = match attempt::run(upstream, endpoint, &mut replay, exchange).await {
+            Ok(response) => {
+                retried(upstream, exchange, RetryOutcome::Answered);
+                return Ok(response);
+            }
+            Err(failure) => failure,
+        };
+        retried(upstream, exchange, RetryOutcome::Failed);
+        let Failure { error, sent } = failure;
+        tried.add(index);
+        let again = match sent {
+            Sent::Nothing => tried.len() < ENDPOINTS_MAX,
+            Sent::Unanswered => !std::mem::replace(&mut resent, true) && replay.is_idempotent(),
+            Sent::Answered => false,
+        };
+        if !again || !replay.is_possible(exchange) {
+            return Err(error);
+        }
+        last = Some(error);
+    }
+    Err(last.unwrap_or_else(|| ProxyError::NoEndpoint { upstream: upstream.part.settings.name.clone() }))
+}
+
+fn pick(upstream: &LocalUpstream, tried: &Tried, exchange: &Exchange) -> Option<u32> {
+    let mut random = exchange.worker().random();
+    upstream.picker.borrow_mut().pick(exchange.hash_key(), tried.as_slice(), &mut random)
+}
+
+/// Counts how an attempt after the first one ended.
+fn retried(upstream: &LocalUpstream, exchange: &Exchange, outcome: RetryOutcome) {
+    if exchange.attempts > 1 {
+        upstream.part.cells.cell(exchange.worker().id).retries(outcome).inc();
+    }
+}
+
+/// The endpoints that were tried.
+#[derive(Default)]
+struct Tried {
+    indexes: [u32; ENDPOINTS_MAX + 1],
+    count: usize,
+}
+
+impl Tried {
+    fn add(&mut self, index: u32) {
+        if let Some(place) = self.indexes.get_mut(self.count) {
+            *place = index;
+            self.count += 1;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn as_slice(&self) -> &[u32] {
+        &self.indexes[..self.count]
+    }
+}

@@ -1,0 +1,91 @@
+//! Accepts connections from one socket of one worker.
+
+use super::{reconcile::LocalListener, worker::Worker};
+use crate::{body::Body, connection, connection::ClientConnection};
+use evenkeel_guard::{ConcurrencyLimit, Permit};
+use evenkeel_net::{Listener, Peer, Spare, Stream};
+use http::{Request, Response};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::sync::Notify;
+use tower::Service;
+
+/// How long accepting rests when there is no descriptor, no memory, or no free place.
+const BACK_OFF: Duration = Duration::from_millis(10);
+
+/// One listening socket of one worker. After a reload it may belong to another listener.
+pub(super) struct Acceptor {
+    pub(super) listener: RefCell<Rc<LocalListener>>,
+    pub(super) stop: Notify,
+}
+
+/// Accepts until told to stop, then takes what still waits in the queue: closing a socket of a group resets what is in it.
+pub(super) async fn run<S>(
+    worker: Rc<Worker>,
+    acceptor: Rc<Acceptor>,
+    socket: Listener,
+    limit: Arc<ConcurrencyLimit>,
+    service: S,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
+{
+    let mut spare = Spare::take();
+    let admit = |(stream, peer): (Stream, Peer), permit: Permit| {
+        let listener = Rc::clone(&acceptor.listener.borrow());
+        let connection = ClientConnection::new(&worker, &listener, peer, permit);
+        tokio::task::spawn_local(connection::serve(service.clone(), stream, connection));
+    };
+    loop {
+        let Some(permit) = limit.try_admit() else {
+            // The kernel holds what waits until a place is free; nobody is turned away (as HAProxy does at maxconn).
+            acceptor.listener.borrow().part.cells.cell(worker.id).connections_refused.inc();
+            tokio::select! {
+                () = tokio::time::sleep(BACK_OFF) => continue,
+                () = acceptor.stop.notified() => break,
+            }
+        };
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok(accepted) => admit(accepted, permit),
+                Err(error) => back_off(&worker, &acceptor, &socket, &mut spare, &error).await,
+            },
+            () = acceptor.stop.notified() => break,
+        }
+    }
+    while let Some(permit) = limit.try_admit() {
+        match socket.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(accepted)) => admit(accepted, permit),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+}
+
+/// accept(2): a connection that was reset while it waited is no trouble; without descriptors, the one at the head of the queue is
+/// taken with the spare one and closed, so that it learns at once.
+async fn back_off(worker: &Worker, acceptor: &Acceptor, socket: &Listener, spare: &mut Spare, error: &io::Error) {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    ) {
+        return;
+    }
+    let listener = Rc::clone(&acceptor.listener.borrow());
+    let errors = &listener.part.cells.cell(worker.id).accept_errors;
+    errors.inc();
+    // Once in a thousand: at a rate of a hundred a second this is one line in ten seconds.
+    if errors.get() % 1000 == 1 {
+        tracing::error!(listener = %listener.part.name, "cannot accept a connection: {error}; trying again every {BACK_OFF:?}");
+    }
+    spare.lend(|| {
+        let refused = socket.poll_accept(&mut Context::from_waker(Waker::noop()));
+        drop(refused);
+    });
+    tokio::time::sleep(BACK_OFF).await;
+}

@@ -1,0 +1,14 @@
+//! One thread with its own runtime, sockets and pools.
+
+mod accept;
+pub(crate) mod faults;
+mod reconcile;
+mod thread;
+mod timers;
+#[expect(clippy::module_inception, reason = "the room is named after its owner")]
+mod worker;
+
+pub(crate) use reconcile::{LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
+pub(crate) use thread::{Order, Seat, SocketKey};
+pub(crate) use timers::Timer;
+pub(crate) use worker::{CustomFilters, Worker};

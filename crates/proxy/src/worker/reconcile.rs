@@ -1,0 +1,102 @@
+//! A snapshot as one worker holds it: pickers and pools of its own, lent as `Rc`, so that no cache line moves between cores
+//! for a request.
+
+use crate::{
+    snapshot::{EndpointPart, ListenerPart, Snapshot, UpstreamPart},
+    upstream::Pool,
+};
+use evenkeel_balance::{Endpoint, Picker, Rng};
+use evenkeel_model::{ClientTimeouts, UpstreamName};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+/// A snapshot on one worker.
+pub(crate) struct LocalSnapshot {
+    shared: Arc<Snapshot>,
+    upstreams: Box<[Rc<LocalUpstream>]>,
+}
+
+/// An upstream on one worker.
+pub(crate) struct LocalUpstream {
+    pub(crate) part: Arc<UpstreamPart>,
+    pub(crate) picker: RefCell<Picker>,
+    /// In the order of the upstream's set.
+    pub(crate) endpoints: Box<[Rc<LocalEndpoint>]>,
+}
+
+/// An endpoint on one worker. It outlives a reload, and with it its idle connections.
+pub(crate) struct LocalEndpoint {
+    pub(crate) part: Arc<EndpointPart>,
+    pub(crate) pool: Pool,
+}
+
+/// A listener on one worker. It outlives a reload; its timeouts are live.
+pub(crate) struct LocalListener {
+    pub(crate) part: Arc<ListenerPart>,
+    pub(crate) timeouts: Cell<ClientTimeouts>,
+    /// No longer configured: answers carry `Connection: close`.
+    pub(crate) closing: Cell<bool>,
+    /// And no longer accepting: idle connections end.
+    pub(crate) ended: Cell<bool>,
+}
+
+impl LocalSnapshot {
+    /// Builds this worker's side of a snapshot; what continues keeps its pools, and if nothing of an upstream changed, its
+    /// picker as well.
+    pub(super) fn new(shared: Arc<Snapshot>, previous: Option<&Self>, worker: usize, rng: &mut Rng) -> Rc<Self> {
+        let old: HashMap<&UpstreamName, &Rc<LocalUpstream>> = previous
+            .iter()
+            .flat_map(|previous| previous.upstreams.iter())
+            .map(|upstream| (&upstream.part.settings.name, upstream))
+            .collect();
+        let upstreams = shared.upstreams().iter().map(|part| {
+            let old = old.get(&part.settings.name).copied();
+            match old {
+                Some(old) if Arc::ptr_eq(&old.part, part) => Rc::clone(old),
+                _ => Rc::new(LocalUpstream::new(part, old, worker, rng)),
+            }
+        });
+        Rc::new(Self { upstreams: upstreams.collect(), shared: Arc::clone(&shared) })
+    }
+
+    pub(crate) fn shared(&self) -> &Snapshot {
+        &self.shared
+    }
+
+    /// Where a route's requests go.
+    pub(crate) fn upstream_of(&self, route: u32) -> Option<&Rc<LocalUpstream>> {
+        let upstream = self.shared.routes[route as usize].upstream?;
+        Some(&self.upstreams[upstream as usize])
+    }
+
+    /// Closes connections that have been idle for too long. `now` in milliseconds.
+    pub(super) fn sweep(&self, now: u64) {
+        for endpoint in self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter()) {
+            endpoint.pool.sweep(now);
+        }
+    }
+}
+
+impl LocalUpstream {
+    fn new(part: &Arc<UpstreamPart>, old: Option<&Rc<Self>>, worker: usize, rng: &mut Rng) -> Self {
+        let old: HashMap<*const Endpoint, &Rc<LocalEndpoint>> = old
+            .iter()
+            .flat_map(|old| old.endpoints.iter())
+            .map(|endpoint| (Arc::as_ptr(&endpoint.part.endpoint), endpoint))
+            .collect();
+        let endpoint = |part: &Arc<EndpointPart>| {
+            let known = old.get(&Arc::as_ptr(&part.endpoint)).map(|known| Rc::clone(known));
+            known.unwrap_or_else(|| Rc::new(LocalEndpoint { part: Arc::clone(part), pool: Pool::default() }))
+        };
+        let endpoints: Box<[_]> = part.endpoints.iter().map(endpoint).collect();
+        for endpoint in &endpoints {
+            endpoint.pool.configure(part.settings.pool, &part.cells, worker);
+        }
+        let picker = RefCell::new(Picker::new(Arc::clone(&part.set), rng));
+        Self { part: Arc::clone(part), picker, endpoints }
+    }
+}

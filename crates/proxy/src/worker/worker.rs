@@ -1,0 +1,147 @@
+//! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
+
+use super::{reconcile::LocalSnapshot, timers::Timers};
+use crate::{error::ProxyError, filter::CustomFilter};
+use evenkeel_balance::Rng;
+use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
+use http::{HeaderName, HeaderValue};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Ticks from one look at idle connections to the next: a second.
+const SWEEP_EVERY: u32 = 10;
+
+/// The fields of a request's head.
+pub(crate) type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// Lists of fields that are kept for later: as many as requests usually run at a time.
+const SPARE_FIELDS_MAX: usize = 256;
+
+/// Filters of the embedding program, by name.
+pub(crate) type CustomFilters = HashMap<Arc<str>, Rc<dyn CustomFilter>>;
+
+/// How near a worker is to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    /// Answers carry `Connection: close`; new connections are still taken.
+    Announcing,
+    /// Idle connections are closed, the others after their request.
+    Ending,
+}
+
+/// What a worker owns.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) timers: Rc<Timers>,
+    snapshot: RefCell<Rc<LocalSnapshot>>,
+    rng: RefCell<Rng>,
+    log: RefCell<LogSender>,
+    cells: Arc<PerWorker<WorkerCells>>,
+    phase: Cell<Phase>,
+    custom: CustomFilters,
+    /// Ticks until idle connections to endpoints are looked at again.
+    until_sweep: Cell<u32>,
+    /// Empty lists of fields, for the next requests to be remembered in.
+    spare_fields: RefCell<Vec<Fields>>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        id: usize,
+        snapshot: Rc<LocalSnapshot>,
+        timers: Rc<Timers>,
+        seed: u64,
+        log: LogSender,
+        cells: Arc<PerWorker<WorkerCells>>,
+        custom: CustomFilters,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            timers,
+            snapshot: RefCell::new(snapshot),
+            rng: RefCell::new(Rng::from_seed(seed)),
+            log: RefCell::new(log),
+            cells,
+            phase: Cell::new(Phase::Serving),
+            custom,
+            until_sweep: Cell::new(0),
+            spare_fields: RefCell::default(),
+        })
+    }
+
+    /// The snapshot of now. Take it once for each request.
+    pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    pub(super) fn publish(&self, snapshot: Rc<LocalSnapshot>) {
+        let old = self.snapshot.replace(snapshot);
+        drop(old);
+    }
+
+    pub(crate) fn random(&self) -> RefMut<'_, Rng> {
+        self.rng.borrow_mut()
+    }
+
+    /// An empty list, with room if there was one before.
+    pub(crate) fn spare_fields(&self) -> Fields {
+        self.spare_fields.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a list's memory for the next request.
+    pub(crate) fn take_back_fields(&self, mut fields: Fields) {
+        fields.clear();
+        let mut spare = self.spare_fields.borrow_mut();
+        // A head of a thousand fields is not worth keeping the room for.
+        if spare.len() < SPARE_FIELDS_MAX && fields.capacity() <= 64 {
+            spare.push(fields);
+        }
+    }
+
+    /// Whether requests are logged.
+    pub(crate) fn logs(&self) -> bool {
+        self.log.borrow().enabled()
+    }
+
+    pub(crate) fn log(&self) -> RefMut<'_, LogSender> {
+        self.log.borrow_mut()
+    }
+
+    pub(crate) fn custom(&self, name: &str) -> Result<&Rc<dyn CustomFilter>, ProxyError> {
+        let missing = || ProxyError::Filter(format!("no filter '{name}' was given to the proxy's builder"));
+        self.custom.get(name).ok_or_else(missing)
+    }
+
+    pub(crate) fn announces_end(&self) -> bool {
+        self.phase.get() >= Phase::Announcing
+    }
+
+    pub(crate) fn ends(&self) -> bool {
+        self.phase.get() == Phase::Ending
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.timers.wake_all();
+    }
+
+    /// Every tick: timeouts; every second: idle connections; `late` is how long the tick had to wait for its turn.
+    pub(super) fn tick(&self, now: Instant, late: Duration) {
+        self.cells.cell(self.id).loop_lag_nanos.set(i64::try_from(late.as_nanos()).unwrap_or(i64::MAX));
+        self.timers.tick(now);
+        self.log.borrow_mut().flush();
+        match self.until_sweep.get() {
+            0 => {
+                self.until_sweep.set(SWEEP_EVERY);
+                self.snapshot().sweep(self.timers.now());
+            }
+            n => self.until_sweep.set(n - 1),
+        }
+    }
+}
