@@ -57,12 +57,12 @@ pub(crate) struct Demo {
     /// End after this time, such as 5s.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub(crate) time: Option<Duration>,
-    /// Where to listen for requests.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    pub(crate) listen: Address,
-    /// Where to listen for an operator.
-    #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
-    pub(crate) admin: Address,
+    /// Where to listen for requests: 127.0.0.1:8080, or any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<Address>,
+    /// Where to listen for an operator: 127.0.0.1:9901, or any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<Address>,
 }
 
 /// Ends the process with a page of help when the words do not fit.

@@ -9,7 +9,7 @@ use crate::{
 use evenkeel_admin::ConfigView;
 use evenkeel_config::{Loaded, Watch, load};
 use evenkeel_health::{Checker, ProbeTarget};
-use evenkeel_model::Config;
+use evenkeel_model::{Address, Config, ListenerName};
 use evenkeel_proxy::{Proxy, Snapshot};
 use evenkeel_telemetry::{access_log::AccessLog, logging::Logging, panics};
 use std::{
@@ -27,11 +27,18 @@ const RESOLVE_AT_START: Duration = Duration::from_secs(2);
 
 /// `evenkeel run`.
 pub(crate) fn run(path: &Path) -> ExitCode {
-    run_until(path, std::future::pending())
+    run_until(path, announce, std::future::pending())
 }
 
-/// Serves until a signal, or until `end` is over.
-pub(crate) fn run_until(path: &Path, end: impl Future<Output = ()>) -> ExitCode {
+/// What serves now, and where in the end: port 0 has become a number.
+pub(crate) struct Ready {
+    pub(crate) listeners: Vec<(ListenerName, Address)>,
+    pub(crate) admin: Option<Address>,
+    pub(crate) workers: usize,
+}
+
+/// Calls `ready` once it serves; serves until a signal, or until `end` is over.
+pub(crate) fn run_until(path: &Path, ready: impl FnOnce(&Ready), end: impl Future<Output = ()>) -> ExitCode {
     // Watched before it is loaded, so that no change falls in between.
     let mut watch = Watch::start(path);
     let loaded = match load(path) {
@@ -47,7 +54,9 @@ pub(crate) fn run_until(path: &Path, end: impl Future<Output = ()>) -> ExitCode 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(async {
-            let control = start(path, loaded, watch).await?;
+            let (control, at) = start(path, loaded, watch).await?;
+            ready(&at);
+            control::notify(&[sd_notify::NotifyState::Ready]);
             control.run(end).await;
             Ok(())
         }),
@@ -64,7 +73,7 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(REFUSED)
 }
 
-async fn start(path: &Path, loaded: Loaded, watch: Watch) -> anyhow::Result<Control> {
+async fn start(path: &Path, loaded: Loaded, watch: Watch) -> anyhow::Result<(Control, Ready)> {
     let Loaded { config, hash, .. } = loaded;
     let logging = Logging::init(config.log)?;
     panics::install_hook();
@@ -96,8 +105,10 @@ async fn start(path: &Path, loaded: Loaded, watch: Watch) -> anyhow::Result<Cont
     let state = Arc::new(State::new(proxy, checker, access_log, view, reloads));
     state.process.install()?;
     let admin = admin::Admin::serve(admin_socket, &state)?;
-    announce(&state, &admin, workers);
-    Ok(Control { path: path.to_owned(), state, watch, logging, admin, signals, reload_requests, workers: configured })
+    let ready = Ready { listeners: state.proxy.addresses(), admin: admin.address().cloned(), workers };
+    let path = path.to_owned();
+    let control = Control { path, state, watch, logging, admin, signals, reload_requests, workers: configured };
+    Ok((control, ready))
 }
 
 /// Gives host names a moment to be resolved, all at the same time.
@@ -130,21 +141,20 @@ pub(crate) fn targets(snapshot: &Snapshot) -> Vec<ProbeTarget> {
 }
 
 /// One line for machines on standard output, and one for people in the log.
-fn announce(state: &State, admin: &admin::Admin, workers: usize) {
-    let addresses = state.proxy.addresses();
-    let listeners: Vec<String> = addresses.iter().map(|(name, address)| format!("\"{name}\":\"{address}\"")).collect();
-    let at = admin.address().map_or_else(|| "null".to_owned(), |address| format!("\"{address}\""));
+fn announce(ready: &Ready) {
+    let Ready { listeners, admin, workers } = ready;
+    let listeners: Vec<String> = listeners.iter().map(|(name, address)| format!("\"{name}\":\"{address}\"")).collect();
+    let at = admin.as_ref().map_or_else(|| "null".to_owned(), |address| format!("\"{address}\""));
     let line = format!(
         "{{\"ready\":true,\"version\":\"{VERSION}\",\"listeners\":{{{}}},\"admin\":{at},\"workers\":{workers}}}\n",
         listeners.join(",")
     );
     // Nobody may be reading; that is no reason not to serve.
     let _ = stdout().write_all(line.as_bytes()).and_then(|()| stdout().flush());
-    tracing::info!(version = VERSION, revision = REVISION, workers, "serving {}", listeners.join(" "));
-    if admin.address().is_none() {
+    tracing::info!(version = VERSION, revision = REVISION, workers, "serving {}", listeners.join(" ").replace('"', ""));
+    if admin.is_none() {
         tracing::info!("there is no [admin] section: no metrics, no readiness, no API");
     }
-    control::notify(&[sd_notify::NotifyState::Ready]);
 }
 
 /// Another jitter for each start.

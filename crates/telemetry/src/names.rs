@@ -92,8 +92,8 @@ families! {
         "Open client connections.";
     CONNECTIONS_TOTAL = Counter "evenkeel_connections_total"
         "Client connections accepted.";
-    CONNECTIONS_REFUSED = Counter "evenkeel_connections_refused_total"
-        "Client connections closed at once because connections_max was reached.";
+    CONNECTIONS_QUEUED = Counter "evenkeel_connections_queued_total"
+        "Client connections that had to wait because connections_max was reached.";
     ACCEPT_ERRORS = Counter "evenkeel_accept_errors_total"
         "Failures of the system to accept a client connection.";
     BYTES = Counter "evenkeel_bytes_total"

@@ -145,7 +145,7 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
     type Count = fn(&ListenerCells) -> u64;
     let counts: [(&Family, Count); 3] = [
         (&names::CONNECTIONS_TOTAL, |cell| cell.connections_total.get()),
-        (&names::CONNECTIONS_REFUSED, |cell| cell.connections_refused.get()),
+        (&names::CONNECTIONS_QUEUED, |cell| cell.connections_queued.get()),
         (&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
     ];
     for (family, count) in counts {

@@ -43,27 +43,30 @@ pub(super) async fn run<S>(
         tokio::task::spawn_local(connection::serve(service.clone(), stream, connection));
     };
     loop {
-        let Some(permit) = limit.try_admit() else {
-            // The kernel holds what waits until a place is free; nobody is turned away (as HAProxy does at maxconn).
-            acceptor.listener.borrow().part.cells.cell(worker.id).connections_refused.inc();
-            tokio::select! {
-                () = tokio::time::sleep(BACK_OFF) => continue,
-                () = acceptor.stop.notified() => break,
-            }
-        };
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok(accepted) => admit(accepted, permit),
+                Ok(accepted) => admit(accepted, place(&worker, &acceptor, &limit).await),
                 Err(error) => back_off(&worker, &acceptor, &socket, &mut spare, &error).await,
             },
             () = acceptor.stop.notified() => break,
         }
     }
-    while let Some(permit) = limit.try_admit() {
-        match socket.poll_accept(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(accepted)) => admit(accepted, permit),
-            Poll::Ready(Err(_)) | Poll::Pending => break,
+    while let Poll::Ready(Ok(accepted)) = socket.poll_accept(&mut Context::from_waker(Waker::noop())) {
+        admit(accepted, place(&worker, &acceptor, &limit).await);
+    }
+}
+
+/// Waits for a free place. Meanwhile the kernel holds who comes; nobody is turned away (as HAProxy does at `maxconn`).
+async fn place(worker: &Worker, acceptor: &Acceptor, limit: &Arc<ConcurrencyLimit>) -> Permit {
+    let mut counted = false;
+    loop {
+        if let Some(permit) = limit.try_admit() {
+            return permit;
         }
+        if !std::mem::replace(&mut counted, true) {
+            acceptor.listener.borrow().part.cells.cell(worker.id).connections_queued.inc();
+        }
+        tokio::time::sleep(BACK_OFF).await;
     }
 }
 

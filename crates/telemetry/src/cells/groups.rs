@@ -82,8 +82,8 @@ pub struct ListenerCells {
     pub connections: Gauge,
     /// Client connections accepted.
     pub connections_total: Counter,
-    /// Client connections closed at once because `limits.connections_max` was reached.
-    pub connections_refused: Counter,
+    /// Client connections that had to wait because `limits.connections_max` was reached.
+    pub connections_queued: Counter,
     /// Times that the system would not give us a connection, such as for want of descriptors.
     pub accept_errors: Counter,
     /// Bytes received from clients.
