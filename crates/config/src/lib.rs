@@ -17,6 +17,7 @@ mod nearest;
 mod resolve;
 mod schema;
 mod shape;
+mod syntax;
 mod walk;
 mod watch;
 

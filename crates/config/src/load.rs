@@ -2,15 +2,15 @@
 
 use crate::{
     ContentHash, Problems,
-    error::{Finding, Place, Report},
+    error::{Place, Report},
     file, resolve,
+    syntax::Syntax,
     walk::Section,
 };
 use evenkeel_model::Config;
 use std::{
     fs::File,
     io::{self, Read},
-    ops::Range,
     path::Path,
 };
 use toml::de::DeTable;
@@ -54,7 +54,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 #[must_use]
 pub fn parse(source: &str, name: &str) -> (Option<Config>, Problems) {
     let (root, faults) = DeTable::parse_recoverable(source);
-    let report = Report::new(faults.iter().map(|fault| syntax(source, fault)).collect());
+    let report = Report::new(Syntax::of(source, root.get_ref(), &faults));
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
     let section = Section::open(root.get_ref(), Place::default(), &file::ROOT, &report);
     let draft = file::read(&section, folder);
@@ -87,32 +87,4 @@ fn not_text(name: &str, error: &std::string::FromUtf8Error) -> Problems {
     let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
     let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
     Problems::whole_file(name, format!("line {line} is not UTF-8 text"), Some("save the file as UTF-8".to_owned()))
-}
-
-/// A fault of syntax, said so that one sees what to write.
-fn syntax(source: &str, fault: &toml::de::Error) -> Finding {
-    let span = fault.span().unwrap_or(0..0);
-    let message = fault.message();
-    let bare = bare_value(source, span.clone());
-    let word = &source[bare.clone()];
-    let quotes = message.starts_with("string values must be quoted") || message.contains("invalid float");
-    if quotes && !word.is_empty() && word.chars().count() <= 60 && !word.contains(['"', '\\']) {
-        return Finding::error(bare.clone().into(), "text without quotes")
-            .hint(format!("write it in quotes: \"{word}\""));
-    }
-    let finding = Finding::error(span.into(), message.to_owned());
-    match message.split(',').next().unwrap_or_default() {
-        "duplicate key" => finding.hint("each key and each section is written once: put the two together"),
-        "key with no value" => finding.hint("write KEY = VALUE"),
-        _ => finding,
-    }
-}
-
-/// The run of characters around a place that could be a value without quotes.
-fn bare_value(source: &str, span: Range<usize>) -> Range<usize> {
-    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '=' | '[' | ']' | '{' | '}' | '#' | '"' | '\'');
-    let start =
-        source[..span.start].rfind(ends).map_or(0, |at| at + source[at..].chars().next().map_or(0, char::len_utf8));
-    let end = source[span.start..].find(ends).map_or(source.len(), |length| span.start + length);
-    start..end
 }

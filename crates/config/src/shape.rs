@@ -82,8 +82,8 @@ pub(crate) enum Shape {
     Either(&'static Shape, &'static Shape),
 }
 
-/// The longest time that may be written. Long enough for "never", short enough that adding it to a clock cannot overflow.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest time that may be written, a year as humantime counts. Long enough for "never", short enough that adding it to a clock cannot overflow.
+const LONGEST: Duration = Duration::from_secs(31_557_600);
 
 impl Shape {
     /// A timeout: never zero, which would refuse everything.

@@ -2,30 +2,30 @@
 
 /// Where the lines of a text begin.
 #[derive(Debug)]
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     source: &'a str,
     starts: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn of(source: &'a str) -> Self {
+    pub(crate) fn of(source: &'a str) -> Self {
         let starts = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { source, starts }
     }
 
     /// The line of a byte, from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
+    pub(crate) fn line(&self, offset: usize) -> usize {
         self.starts.partition_point(|start| *start <= offset)
     }
 
     /// The column of a byte within its line, in characters from 1, as editors count.
-    pub(super) fn column(&self, offset: usize) -> usize {
+    pub(crate) fn column(&self, offset: usize) -> usize {
         let start = self.starts[self.line(offset) - 1];
         self.source.get(start..offset).map_or(1, |before| before.chars().count() + 1)
     }
 
     /// The byte at which a line (from 1) begins, and its text without the line end.
-    pub(super) fn text(&self, line: usize) -> (usize, &'a str) {
+    pub(crate) fn text(&self, line: usize) -> (usize, &'a str) {
         let start = self.starts[line - 1];
         let end = self.starts.get(line).copied().unwrap_or(self.source.len());
         (start, self.source[start..end].trim_end_matches(['\n', '\r']))

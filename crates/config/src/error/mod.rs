@@ -7,5 +7,6 @@ mod problem;
 mod render;
 mod report;
 
+pub(crate) use lines::Lines;
 pub use problem::{Problem, Problems, Severity};
 pub(crate) use report::{Finding, Place, Report};

@@ -4,6 +4,7 @@ use super::{
     lines::Lines,
     problem::{Problem, Problems, Related, Severity},
 };
+use crate::syntax::Syntax;
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap, HashSet},
@@ -37,7 +38,7 @@ pub(crate) struct Finding {
 pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
     /// Where the file is not even TOML.
-    syntax: Vec<Finding>,
+    syntax: Syntax,
 }
 
 impl From<Range<usize>> for Place {
@@ -75,7 +76,7 @@ impl Finding {
 
 impl Report {
     /// A report on a file with these faults of syntax.
-    pub(crate) fn new(syntax: Vec<Finding>) -> Self {
+    pub(crate) fn new(syntax: Syntax) -> Self {
         Self { findings: RefCell::default(), syntax }
     }
 
@@ -90,7 +91,7 @@ impl Report {
 
     /// Whether the file is TOML, so that what is not in it was not written.
     pub(crate) fn is_toml(&self) -> bool {
-        self.syntax.is_empty()
+        self.syntax.faults.is_empty()
     }
 
     /// Whether the configuration is refused.
@@ -102,12 +103,13 @@ impl Report {
     pub(crate) fn into_problems(self, file: &str, source: &str, root: &DeTable<'_>) -> Problems {
         let lines = Lines::of(source);
         let mut found = self.findings.into_inner();
-        if !self.syntax.is_empty() {
+        if !self.syntax.faults.is_empty() {
             // Around a fault of syntax things seem missing or wrong that are not: only what stands on other lines is told.
-            let broken: HashSet<usize> = self.syntax.iter().map(|f| lines.line(f.place.start)).collect();
-            found.retain(|f| f.missing.is_none() && !broken.contains(&lines.line(f.place.start)));
+            let broken: HashSet<usize> = self.syntax.faults.iter().map(|f| lines.line(f.place.start)).collect();
+            let told = |place: Place| !broken.contains(&lines.line(place.start)) && !self.syntax.swallows(place.start);
+            found.retain(|f| f.missing.is_none() && told(f.place));
         }
-        found.extend(self.syntax);
+        found.extend(self.syntax.faults);
         found.sort_by(|a, b| (a.place.start, &a.message).cmp(&(b.place.start, &b.message)));
         let keys = Keys::of(root, found.iter().map(|f| f.place));
         let list = found.into_iter().map(|finding| finding.into_problem(&lines, &keys)).collect();

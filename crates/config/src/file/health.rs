@@ -90,7 +90,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<Probe> {
     let interval: Duration = section.preset("interval");
     let timeout = section.get::<Duration>("timeout").unwrap_or(TIMEOUT.min(interval));
     if timeout > interval {
-        let message = format!("the timeout is longer than the interval ({})", humantime::format_duration(interval));
+        let [timeout, interval] = [timeout, interval].map(humantime::format_duration);
+        let message = format!("the timeout, {timeout}, is longer than the interval, {interval}");
         let hint = "an answer must be in before the next question: shorten the timeout or lengthen the interval";
         section.report().add(Finding::error(section.place_of("timeout"), message).hint(hint));
     }
@@ -115,7 +116,7 @@ fn kind(section: &Section<'_>) -> Option<ProbeKind> {
         }
         (Some(path), None) => http(section, path).map(ProbeKind::Http),
         (None, Some(tcp)) => {
-            let affirmed = tcp.affirmed("for no probes at all take the health section out");
+            let affirmed = tcp.affirmed("true", "for no probes at all take the health section out");
             for node in HTTP_ONLY.iter().filter_map(|key| section.node(key)) {
                 node.refuse("this is for http probes only", "take it out, or ask with http = \"/path\"");
             }
@@ -164,9 +165,11 @@ fn statuses(node: Node<'_>) -> Option<RangeInclusive<u16>> {
     const HINT: &str = "a status is 200 to 599, a range is written \"200-299\"";
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let valid = |text: &str| text.parse().ok().filter(|status| digits(text) && (200..=599).contains(status));
-    let range = match (node.as_text(), node.as_integer()) {
-        (Some(text), _) => text.split_once('-').and_then(|(low, high)| Some(valid(low)?..=valid(high)?)),
-        (None, Some(number)) => valid(&number.to_string()).map(|status| status..=status),
+    let (written, range) = match (node.as_text(), node.as_integer()) {
+        (Some(text), _) => {
+            (format!("{text:?}"), text.split_once('-').and_then(|(low, high)| Some(valid(low)?..=valid(high)?)))
+        }
+        (None, Some(number)) => (number.to_string(), valid(&number.to_string()).map(|status| status..=status)),
         (None, None) => {
             node.other_type("a status or a range", Some(HINT.to_owned()));
             return None;
@@ -174,7 +177,7 @@ fn statuses(node: Node<'_>) -> Option<RangeInclusive<u16>> {
     };
     let range = range.filter(|range| !range.is_empty());
     if range.is_none() {
-        node.refuse("not a status", HINT);
+        node.refuse(format!("{written} is not a status or a range"), HINT);
     }
     range
 }

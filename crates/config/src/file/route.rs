@@ -152,7 +152,7 @@ fn header(entry: Entry<'_>) -> Option<HeaderMatch> {
         let value = field::value(entry.node)?;
         return Some(HeaderMatch { name: name?, value: Some(value) });
     }
-    let any = entry.node.affirmed("true asks for any value; to ask for nothing, take the key out");
+    let any = entry.node.affirmed("a string or true", "true asks for any value; to ask for nothing, take the key out");
     any.then_some(HeaderMatch { name: name?, value: None })
 }
 

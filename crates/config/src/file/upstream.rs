@@ -179,7 +179,11 @@ fn endpoints(section: &Section<'_>) -> Vec<Endpoint> {
     let Some(list) = section.required("endpoints") else { return Vec::new() };
     let mut seen: HashMap<Address, Place> = HashMap::new();
     let mut endpoints = Vec::new();
-    for node in list.list(1) {
+    let nodes = list.list(0);
+    if nodes.is_empty() && list.is_list() {
+        list.refuse("an upstream without an endpoint", "write at least one address, such as \"10.0.0.1:8080\"");
+    }
+    for node in nodes {
         let Some((endpoint, place)) = endpoint(node) else { continue };
         if let Some(first) = seen.get(&endpoint.address) {
             let message = format!("endpoint {:?} is there twice", endpoint.address.to_string());

@@ -65,6 +65,10 @@ impl<'a> Node<'a> {
         self.content().is_table()
     }
 
+    pub(crate) fn is_list(self) -> bool {
+        self.content().is_array()
+    }
+
     pub(crate) fn is_empty_table(self) -> bool {
         self.content().as_table().is_some_and(|table| table.is_empty())
     }
@@ -99,17 +103,17 @@ impl<'a> Node<'a> {
         text.parse().map_err(|error: T::Err| self.refuse(format!("{text:?} is not {what}"), error.to_string())).ok()
     }
 
-    /// `true`; anything else is refused with the hint.
-    pub(crate) fn affirmed(self, hint: &str) -> bool {
+    /// Whether it is `true`; anything else is refused, `false` with the hint.
+    pub(crate) fn affirmed(self, wanted: &str, hint: &str) -> bool {
         match self.content().as_bool() {
             Some(true) => return true,
             Some(false) => self.refuse("only true can be written here", hint),
-            None => self.other_type("true", None),
+            None => self.other_type(wanted, None),
         }
         false
     }
 
-    /// The elements of a list of at least `least`. None when it is not a list.
+    /// The elements of a list of at least `least`. None when it is no list.
     pub(crate) fn list(self, least: usize) -> Vec<Node<'a>> {
         let Some(array) = self.content().as_array() else {
             let hint = self.as_text().map(|text| format!("write a list: [{text:?}]"));
