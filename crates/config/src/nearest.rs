@@ -8,6 +8,10 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// `None` when too far.
 fn distance(word: &str, known: &str) -> Option<usize> {
+    // Comparing takes as long as the product of both lengths, and nobody mistypes such a name.
+    if word.len().max(known.len()) > 100 {
+        return None;
+    }
     // A typing slip touches about one letter in three at most; beyond that a hint would be a guess.
     let limit = word.len().max(known.len()) / 3;
     let near = |a: &str, b: &str| {

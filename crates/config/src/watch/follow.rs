@@ -11,14 +11,16 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 use tokio::sync::Notify;
 
 /// The paths of which an event is a hint.
 type Relevant = Arc<Mutex<BTreeSet<PathBuf>>>;
 
-/// Device and inode: a folder that was taken away and made anew has the same path, but is watched no longer.
-type Identity = (u64, u64);
+/// Device, inode and birth: a folder that was taken away and made anew has the same path, but is watched no longer. An inode number may be
+/// given out again, hence the birth, where the file system knows it.
+type Identity = (u64, u64, Option<SystemTime>);
 
 pub(super) struct Follower {
     path: PathBuf,
@@ -90,7 +92,7 @@ impl Follower {
 
 fn identified(folder: &Path) -> Option<(PathBuf, Identity)> {
     let metadata = fs::metadata(folder).ok()?;
-    Some((folder.to_owned(), (metadata.dev(), metadata.ino())))
+    Some((folder.to_owned(), (metadata.dev(), metadata.ino(), metadata.created().ok())))
 }
 
 /// Whether an event may mean another content. Opening and reading do not: we do that ourselves, and would never come to rest.
