@@ -46,6 +46,38 @@ impl Eligible {
     }
 }
 
+/// What one pick chooses among.
+pub(crate) struct Candidates<'a> {
+    pub(crate) members: &'a [Member],
+    pub(crate) eligible: &'a Eligible,
+    /// Members that this request has been sent to already; a handful at most.
+    pub(crate) tried: &'a [u32],
+}
+
+/// How busy a member is, wide enough to multiply.
+pub(crate) struct Load {
+    pub(crate) in_flight: u64,
+    pub(crate) weight: u64,
+}
+
+impl Candidates<'_> {
+    /// Whether this request was there already.
+    pub(crate) fn is_tried(&self, index: u32) -> bool {
+        self.tried.contains(&index)
+    }
+
+    /// Whether this attempt may go there.
+    pub(crate) fn may(&self, index: u32) -> bool {
+        self.eligible.contains(index) && !self.is_tried(index)
+    }
+
+    /// How busy it is now, over all workers.
+    pub(crate) fn load(&self, index: u32) -> Load {
+        let member = &self.members[index as usize];
+        Load { in_flight: member.endpoint.in_flight() as u64, weight: member.weight.get().into() }
+    }
+}
+
 fn indices(members: &[Member], may: impl Fn(&Member) -> bool) -> impl Iterator<Item = u32> {
     (0_u32..).zip(members).filter(move |(_, member)| may(member)).map(|(index, _)| index)
 }

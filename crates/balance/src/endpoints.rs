@@ -3,7 +3,7 @@
 //! Built on the control thread with the snapshot and shared by all workers: heavy tables are made here, once. Never
 //! changes; what does change is in `endpoint.rs`.
 
-use crate::{Endpoint, Generation};
+use crate::{Endpoint, Generation, maglev::Maglev, round_robin::Turns, sampler::Shares};
 use evenkeel_model::{Algorithm, Weight};
 use std::sync::Arc;
 
@@ -22,17 +22,38 @@ pub struct EndpointSet {
     members: Box<[Member]>,
     generation: Generation,
     algorithm: Algorithm,
+    table: Table,
+}
+
+/// What each algorithm needs to know about all members, worked out once for all workers.
+#[derive(Debug)]
+pub(crate) enum Table {
+    PowerOfTwo(Shares),
+    LeastConnections(Shares),
+    Random(Shares),
+    RoundRobin(Turns),
+    IpHash(Arc<Maglev>),
 }
 
 impl EndpointSet {
     /// The set, in the order of the file. `generation` is the one that all the endpoints were made with.
+    ///
+    /// Microseconds for a hundred endpoints; `ip_hash` and uneven weights of `round_robin` take up to milliseconds, so
+    /// never call it on a worker.
     #[must_use]
     pub fn new(members: Vec<Member>, generation: Generation, algorithm: Algorithm) -> Self {
         debug_assert!(
             members.iter().all(|member| member.endpoint.belongs_to(&generation)),
             "a flag on each endpoint must be noticed by this set"
         );
-        Self { members: members.into(), generation, algorithm }
+        let table = match algorithm {
+            Algorithm::PowerOfTwo => Table::PowerOfTwo(Shares::of(&members)),
+            Algorithm::LeastConnections => Table::LeastConnections(Shares::of(&members)),
+            Algorithm::Random => Table::Random(Shares::of(&members)),
+            Algorithm::RoundRobin => Table::RoundRobin(Turns::of(&members)),
+            Algorithm::IpHash => Table::IpHash(Arc::new(Maglev::of(&members))),
+        };
+        Self { members: members.into(), generation, algorithm, table }
     }
 
     /// In the order of the file; a pick is an index into them.
@@ -51,5 +72,9 @@ impl EndpointSet {
     #[must_use]
     pub fn generation(&self) -> &Generation {
         &self.generation
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 }
