@@ -109,9 +109,12 @@ endpoints = [                         # try another weight, drain = true, or tak
 [upstreams.fleet.health]              # try without this section: moody's bad answers reach the clients
 http = "/health"
 interval = "500ms"
-timeout = "1s"
+timeout = "400ms"
 healthy_after = 1
 unhealthy_after = 1
+
+[drain]
+grace = "10ms"                        # nobody balances over a demo
 "#
         )
     }
