@@ -1,1 +1,22 @@
-//! Promises made to users, one module each.
+//! Promises made to users, one module each, kept by the real binary: real sockets, files and signals.
+//!
+//! `HTTP.md`, `DECISIONS.md` and `OPERATING.md` in words are these tests in code. Nothing here looks inside the process:
+//! what it promises can be seen from outside, by its clients, its endpoints and its operator.
+
+mod access_log;
+mod admin;
+mod balancing;
+mod check;
+mod dead_ends;
+mod filters;
+mod forwarded;
+mod health;
+mod http1;
+mod life;
+mod limits;
+mod metrics;
+mod reload;
+mod reload_under_load;
+mod routing;
+mod timeouts;
+mod unix;

@@ -6,7 +6,11 @@ use super::{
     process::{Exit, Process},
     running::Proxy,
 };
-use std::{fmt::Display, process::Command};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Display,
+    process::Command,
+};
 use tempfile::TempDir;
 
 /// A proxy about to start.
@@ -20,18 +24,31 @@ pub struct Builder {
     folder: TempDir,
     workers: usize,
     kubernetes: bool,
+    environment: Vec<(String, OsString)>,
     text: Text,
 }
 
 #[derive(Debug)]
 enum Text {
+    /// Nothing is put before it.
+    Exact(String),
     Whole(String),
-    Parts { top: String, listener: String, route: String, upstream: String, more: String },
+    Parts {
+        top: String,
+        listener: String,
+        route: String,
+        upstream: String,
+        more: String,
+    },
 }
 
 impl Builder {
     pub(super) fn whole(text: &str) -> Self {
         Self::new(Text::Whole(text.to_owned()))
+    }
+
+    pub(super) fn exact(text: &str) -> Self {
+        Self::new(Text::Exact(text.to_owned()))
     }
 
     pub(super) fn with_endpoints(endpoints: impl IntoIterator<Item = impl Display>) -> Self {
@@ -43,7 +60,7 @@ impl Builder {
 
     fn new(text: Text) -> Self {
         let folder = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().expect("a temporary folder");
-        Self { folder, workers: 2, kubernetes: false, text }
+        Self { folder, workers: 2, kubernetes: false, environment: Vec::new(), text }
     }
 
     /// With so many workers instead of two.
@@ -55,6 +72,12 @@ impl Builder {
     /// With the file behind the links that Kubernetes makes.
     pub fn as_in_kubernetes(mut self) -> Self {
         self.kubernetes = true;
+        self
+    }
+
+    /// With this in its environment.
+    pub fn environment(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -101,6 +124,7 @@ impl Builder {
     #[must_use]
     pub fn text(&self) -> String {
         let body = match &self.text {
+            Text::Exact(text) => return text.clone(),
             Text::Whole(text) => text.clone(),
             Text::Parts { top, listener, route, upstream, more } => format!(
                 "{top}\n[listeners.web]\nlisten = \"127.0.0.1:0\"\n{listener}\n\
@@ -121,6 +145,7 @@ impl Builder {
         command.arg("run").arg("--config").arg(file.path()).current_dir(self.folder.path());
         // What the person running the tests has set must not change what a test sees.
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+        command.envs(self.environment);
         (Process::start(&mut command), file, self.folder, self.workers)
     }
 
@@ -141,7 +166,7 @@ impl Builder {
     /// # Panics
     /// When it runs.
     pub async fn refuses(self) -> Exit {
-        let (mut process, ..) = self.spawn();
+        let (mut process, _file, _folder, _) = self.spawn();
         match process.first_line().await {
             Ok(line) => panic!("it should have refused to start, but: {line}"),
             Err(exit) => exit,

@@ -35,6 +35,11 @@ impl Proxy {
         Builder::whole(text)
     }
 
+    /// With exactly this file.
+    pub fn with_exactly(text: &str) -> Builder {
+        Builder::exact(text)
+    }
+
     /// With the smallest file for this endpoint.
     pub fn with_upstream(endpoint: impl Display) -> Builder {
         Builder::with_endpoints([endpoint])

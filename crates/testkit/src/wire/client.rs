@@ -128,6 +128,12 @@ impl Wire {
         self.connection.finish_writing().await.expect("the peer still listens");
     }
 
+    /// Ends our side only (FIN), if the peer has not ended the connection already.
+    pub async fn finish_if_open(&mut self) {
+        // The only errors are those of a connection that is over.
+        let _ = self.connection.finish_writing().await;
+    }
+
     /// Ends the connection with a reset.
     pub fn reset(self) {
         self.connection.into_socket().reset();

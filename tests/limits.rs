@@ -1,0 +1,184 @@
+//! What one client may cost: connections, heads, targets, bodies, memory.
+
+use evenkeel_testkit::{Answer, Origin, Proxy, RawOrigin, Script, Wire, eventually};
+use std::fs;
+
+async fn limited(limits: &str) -> (Proxy, Origin) {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).more(&format!("[limits]\n{limits}")).start().await;
+    (proxy, origin)
+}
+
+#[tokio::test]
+async fn above_connections_max_a_connection_waits_for_a_place_and_is_counted() {
+    let (proxy, origin) = limited("connections_max = 4").await;
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut wire = proxy.wire().await;
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(wire.response().await.status, 200);
+        kept.push(wire);
+    }
+
+    let mut fifth = proxy.wire().await;
+    fifth.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    proxy.metrics_show("it waits", |m| m.sum("evenkeel_connections_queued_total", &[]) > 0.5).await;
+    assert_eq!(origin.requests(), 4);
+
+    kept.pop();
+    assert_eq!(fifth.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_above_its_limit_is_a_431() {
+    let (proxy, origin) = limited("request_head_max = \"8KiB\"").await;
+    let mut wire = proxy.wire().await;
+
+    wire.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(8_200))).await;
+
+    assert_eq!(wire.response().await.status, 431);
+    wire.rest().await;
+    assert_eq!(origin.requests(), 0);
+    proxy.counts_local("request_head_too_large", 1).await;
+}
+
+#[tokio::test]
+async fn a_head_below_its_limit_is_served() {
+    let (proxy, _origin) = limited("request_head_max = \"8KiB\"").await;
+
+    let response = proxy.client().get("/").header("x", &"x".repeat(7_500)).send().await;
+
+    assert_eq!(response.status, 200);
+}
+
+#[tokio::test]
+async fn the_default_takes_a_head_of_30_kib_and_none_of_40() {
+    let (proxy, _origin) = limited("").await;
+    for (length, status) in [(30 << 10, 200), (40 << 10, 431)] {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(length));
+        assert_eq!(Wire::exchange(proxy.web(), head).await.status, status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn many_small_fields_are_a_head_as_well() {
+    let (proxy, origin) = limited("").await;
+    let fields: String = (0..10_000).map(|n| format!("x{n}: y\r\n")).collect();
+    let mut wire = proxy.wire().await;
+
+    // The answer may come, and the connection end, before all is sent.
+    let _ = wire.try_send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
+
+    assert_eq!(wire.response().await.status, 431);
+    assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_target_above_its_limit_is_a_414() {
+    let (proxy, origin) = limited("uri_max = \"256B\"").await;
+    for (length, status) in [(256, 200), (257, 414), (5_000, 414)] {
+        let target = format!("/{}", "x".repeat(length - 1));
+        let response = Wire::exchange(proxy.web(), format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(response.status, status, "{length}");
+    }
+    assert_eq!(origin.requests(), 1);
+    proxy.counts_local("uri_too_long", 2).await;
+}
+
+#[tokio::test]
+async fn a_body_whose_length_is_above_the_limit_is_a_413_that_never_reaches_an_endpoint() {
+    let (proxy, origin) = limited("body_max = \"1KiB\"").await;
+    let client = proxy.client();
+
+    assert_eq!(client.post("/", "x".repeat(1_024)).status().await, 200);
+    assert_eq!(client.post("/", "x".repeat(1_025)).status().await, 413);
+
+    assert_eq!((origin.requests(), origin.last_seen().body.len()), (1, 1_024));
+    proxy.counts_local("request_too_large", 1).await;
+}
+
+#[tokio::test]
+async fn a_chunked_body_that_grows_above_the_limit_never_looks_complete() {
+    let origin = RawOrigin::start(Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await;
+    let proxy = Proxy::with_upstream(&origin).more("[limits]\nbody_max = \"1KiB\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let chunk = format!("200\r\n{}\r\n", "x".repeat(512));
+    for _ in 0..4 {
+        // It may be over before all is sent.
+        let _ = wire.try_send(&chunk).await;
+    }
+    let _ = wire.try_send("0\r\n\r\n").await;
+
+    let response = wire.try_response().await;
+
+    assert!(response.as_ref().map_or(true, |response| response.status == 413), "{response:?}");
+    if origin.connections() > 0 {
+        origin.is_left(0).await;
+        assert!(origin.requests().is_empty(), "{:?}", origin.requests());
+    }
+    proxy.counts_local("request_too_large", 1).await;
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_a_large_upload_reads_its_413() {
+    let (proxy, origin) = limited("body_max = \"1KiB\"").await;
+    let mut wire = proxy.wire().await;
+    let length = 10 << 20;
+    wire.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")).await;
+
+    // As curl does: everything first, then look. Some of it may no longer be wanted.
+    let _ = wire.try_send(vec![b'x'; length]).await;
+
+    assert_eq!(wire.response().await.status, 413);
+    assert_eq!(origin.requests(), 0);
+}
+
+/// Resident memory of a process in KiB.
+fn memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says what is resident");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_each_way_pass_in_bounded_memory() {
+    let size = 100 << 20;
+    let origin =
+        Origin::http1().at("/down", Answer::text(vec![b'x'; size])).at("/up", Answer::text("ok")).start().await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    let client = proxy.client();
+    client.get("/").send().await;
+    let before = memory(proxy.id());
+
+    assert_eq!(client.get("/down").send().await.body.len(), size);
+    let down = memory(proxy.id());
+    assert_eq!(client.post("/up", vec![b'x'; size]).status().await, 200);
+    let up = memory(proxy.id());
+
+    assert_eq!(origin.last_seen().body.len(), size);
+    let grown = down.max(up).saturating_sub(before);
+    assert!(grown < 20 << 10, "grown by {grown} KiB");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_drain_the_endpoint() {
+    let (size, head) = (64 << 20, "HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n");
+    let mut body = head.as_bytes().to_vec();
+    body.resize(head.len() + size, b'x');
+    let origin = RawOrigin::start(Script::new().reads_request().sends(body)).await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    proxy.metrics().await;
+    let before = memory(proxy.id());
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("the endpoint has the request", || origin.requests().len() == 1).await;
+    proxy.metrics_show("the answer has begun", |m| m.sum("evenkeel_bytes_total", &[("direction", "out")]) > 10.0).await;
+
+    // The sockets on both sides fill; what is in the process stays small.
+    let grown = memory(proxy.id()).saturating_sub(before);
+
+    assert!(grown < 10 << 10, "grown by {grown} KiB");
+    let response = wire.response().await;
+    assert!(response.is_complete() && response.body.len() == size);
+}

@@ -1,0 +1,212 @@
+//! How long anybody is waited for. The file's values are short here; what is checked is that they hold and what they cut.
+
+use evenkeel_testkit::{Answer, DeadEndpoint, Origin, Proxy, RawOrigin, Script, Wire, eventually, hostile};
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(300);
+/// Coarse timers may be late, and this machine is busy; the default of each timeout is far above.
+const LATE: Duration = Duration::from_secs(4);
+
+fn in_about(short: Duration, took: Duration) {
+    assert!(took >= short.mul_f32(0.6) && took < LATE, "took {took:?} for a timeout of {short:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_half_a_head_is_gone() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.request_head = \"300ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    let begun = Instant::now();
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nX-Never: fin").await;
+
+    let (rest, _) = wire.rest().await;
+
+    in_about(SHORT, begun.elapsed());
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&rest));
+    proxy.counts_local("request_timeout", 1).await;
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_has_no_more_time_than_any_other() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.request_head = \"300ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    let begun = Instant::now();
+
+    let endless = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(4_000));
+    let sent = wire.drip(&endless, Duration::from_millis(5)).await;
+
+    assert!(sent < endless.len());
+    in_about(SHORT, begun.elapsed());
+}
+
+#[tokio::test]
+async fn two_hundred_connections_that_send_nothing_are_gone_and_a_drain_completes() {
+    let origin = Origin::http1().start().await;
+    let mut proxy = Proxy::with_upstream(&origin).listener("timeouts.request_head = \"300ms\"").start().await;
+    let mut wires = Vec::new();
+    for _ in 0..200 {
+        wires.push(proxy.wire().await);
+    }
+
+    for wire in &mut wires {
+        wire.rest().await;
+    }
+
+    proxy.metrics_show("no connection is left", |m| m.sum("evenkeel_connections", &[]).abs() < 0.5).await;
+    proxy.signal(evenkeel_testkit::Signal::Term);
+    assert_eq!(proxy.exit().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn an_idle_client_is_closed_after_its_time_and_not_before() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.idle = \"500ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    for _ in 0..3 {
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+    let begun = Instant::now();
+
+    wire.closed().await;
+
+    in_about(Duration::from_millis(500), begun.elapsed());
+    let metrics = proxy.metrics().await;
+    assert!(metrics.sum("evenkeel_responses_local_total", &[]).abs() < 0.5, "an idle end is no failure");
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_is_cut_and_never_looks_complete() {
+    let origin = RawOrigin::start(Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.body_stall = \"300ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf").await;
+    let begun = Instant::now();
+
+    let (rest, _) = wire.rest().await;
+
+    in_about(SHORT, begun.elapsed());
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&rest));
+    origin.is_left(0).await;
+    assert!(origin.requests().is_empty());
+    proxy.counts_local("request_timeout", 1).await;
+    proxy.is_idle().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_slow_but_steady_is_served() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.body_stall = \"500ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n").await;
+
+    // A second in all, twice the timeout.
+    wire.drip("01234567890123456789", Duration::from_millis(50)).await;
+
+    assert_eq!(wire.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut() {
+    let body = vec![b'x'; 64 << 20];
+    let origin = Origin::http1().answers(Answer::text(body)).start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("timeouts.body_stall = \"300ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    proxy.metrics_show("the answer has begun", |m| m.sum("evenkeel_bytes_total", &[("direction", "out")]) > 10.0).await;
+
+    proxy.counts_local("request_timeout", 1).await;
+    proxy.is_idle().await;
+    assert!(!wire.response().await.is_complete());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_connected_to_in_time_is_a_502_or_504() {
+    let silent = DeadEndpoint::silent().await;
+    let proxy = Proxy::with_upstream(&silent).upstream("timeouts.connect = \"300ms\"").start().await;
+    let begun = Instant::now();
+
+    let response = proxy.client().get("/").send().await;
+
+    in_about(SHORT, begun.elapsed());
+    assert!([502, 504].contains(&response.status), "{response:?}");
+    proxy.counts_local("connect_failed", 1).await;
+    let metrics = proxy.metrics().await;
+    assert!(metrics.sum("evenkeel_upstream_connects_total", &[("result", "timed_out")]) > 0.5, "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_connected_to_in_time_is_passed_over() {
+    let (silent, alive) = (DeadEndpoint::silent().await, Origin::http1().named("alive").start().await);
+    let proxy = Proxy::with_endpoints([silent.to_string(), alive.to_string()])
+        .upstream("timeouts.connect = \"100ms\"\nbalance = \"round_robin\"")
+        .start()
+        .await;
+
+    assert_eq!(proxy.client().post("/", "x").repeat(6).origins().await, ["alive"; 6]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_in_time_is_a_504_and_its_request_is_cancelled() {
+    let origin = Origin::http1().answers(Answer::echo().after(Duration::from_mins(10))).start().await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.response_head = \"300ms\"").start().await;
+    let begun = Instant::now();
+
+    let response = proxy.client().post("/", "x").send().await;
+
+    in_about(SHORT, begun.elapsed());
+    assert_eq!(response.status, 504);
+    assert!(response.text().contains("upstream_timeout"), "{}", response.text());
+    eventually("the endpoint's request is cancelled", || origin.in_flight() == 0).await;
+    assert_eq!(origin.requests(), 1, "a POST is sent once");
+    proxy.counts_local("upstream_timeout", 1).await;
+}
+
+#[tokio::test]
+async fn half_a_head_of_an_endpoint_is_no_answer() {
+    let origin = RawOrigin::start(hostile::stalls_in_its_head()).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.response_head = \"300ms\"").start().await;
+
+    assert_eq!(proxy.client().post("/", "x").status().await, 504);
+    origin.is_left(0).await;
+}
+
+#[tokio::test]
+async fn the_time_for_an_answer_begins_when_the_request_is_sent() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.response_head = \"400ms\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n").await;
+
+    // The upload takes twice as long as the endpoint may take to answer.
+    wire.drip("01234567890123456789", Duration::from_millis(40)).await;
+
+    assert_eq!(wire.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_in_its_body_is_cut() {
+    let origin = RawOrigin::start(hostile::stalls_in_its_body()).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.body_stall = \"300ms\"").start().await;
+    let begun = Instant::now();
+
+    let response = Wire::exchange(proxy.web(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    in_about(SHORT, begun.elapsed());
+    assert!(response.status == 200 && !response.is_complete(), "{response:?}");
+    origin.is_left(0).await;
+    proxy.counts_local("upstream_timeout", 1).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_slow_but_steady_arrives() {
+    let script = Script::new()
+        .reads_request()
+        .sends("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        .drips("01234567890123456789", Duration::from_millis(50));
+    let origin = RawOrigin::start(script).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.body_stall = \"500ms\"").start().await;
+
+    assert_eq!(proxy.client().get("/").send().await.text(), "01234567890123456789");
+}
