@@ -4,10 +4,10 @@ use evenkeel_testkit::{CommandEnd, run_command};
 use std::{fs, path::Path};
 
 async fn check(text: &str) -> CommandEnd {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("site.toml");
-    fs::write(&path, text).unwrap();
-    run_command(&["check", "--config", path.to_str().unwrap()]).await
+    fs::write(&path, text).expect("a file in our folder");
+    run_command(&["check", "--config", path.to_str().expect("a path in ASCII")]).await
 }
 
 fn said(end: &CommandEnd) -> String {

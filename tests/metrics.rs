@@ -2,6 +2,8 @@
 
 use evenkeel_testkit::{Answer, Chance, Edit, Metrics, Origin, Place, Proxy, Wire};
 use std::{
+    fs::{self, File},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -89,6 +91,19 @@ async fn every_scrape_is_well_formed_also_under_load_and_over_reloads() {
     }
 
     load.stop().await.assert_all_ok();
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say_where_it_is_installed() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    let page = proxy.folder().join("metrics.txt");
+    fs::write(&page, proxy.metrics().await.text()).unwrap();
+
+    match Command::new("promtool").args(["check", "metrics"]).stdin(File::open(&page).unwrap()).output() {
+        Err(_) => println!("promtool is not installed: only our own check was made"),
+        Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr)),
+    }
 }
 
 #[tokio::test]
