@@ -78,3 +78,16 @@ impl EndpointSet {
         &self.table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "must be noticed by this set")]
+    fn a_set_refuses_endpoints_whose_flags_it_would_not_notice() {
+        let endpoint = Endpoint::new("10.0.0.1:80".parse().unwrap(), Generation::default());
+        let members = vec![Member { endpoint, weight: Weight::ONE }];
+        drop(EndpointSet::new(members, Generation::default(), Algorithm::Random));
+    }
+}

@@ -38,6 +38,37 @@ impl Wish {
     }
 }
 
+/// Whose turn it is to take a slot. Equal weights are the rule, and without a heap the table is made in a quarter of the time.
+enum Turns {
+    InOrder { next: u32, members: u32 },
+    ByWeight(Stride),
+}
+
+impl Turns {
+    /// For members of these weights, at least one.
+    fn of(weights: impl ExactSizeIterator<Item = u16> + Clone) -> Self {
+        let first = weights.clone().next();
+        if weights.clone().all(|weight| Some(weight) == first) {
+            let members = u32::try_from(weights.len()).expect("an index is 32 bits");
+            return Self::InOrder { next: 0, members };
+        }
+        let mut stride = Stride::with_room(weights.len(), 0);
+        stride.rebuild((0_u32..).zip(weights));
+        Self::ByWeight(stride)
+    }
+
+    fn next(&mut self) -> u32 {
+        match self {
+            Self::InOrder { next, members } => {
+                let turn = *next;
+                *next = if turn + 1 == *members { 0 } else { turn + 1 };
+                turn
+            }
+            Self::ByWeight(stride) => stride.next(|_| false).expect("somebody always has the next turn"),
+        }
+    }
+}
+
 impl Maglev {
     pub(crate) fn of(members: &[Member]) -> Self {
         let names: Vec<String> = members.iter().map(|member| member.endpoint.address().to_string()).collect();
@@ -55,14 +86,13 @@ impl Maglev {
         let mut ranks: Vec<u32> = (0_u32..).take(names.len()).collect();
         ranks.sort_unstable_by_key(|&index| &names[index as usize]);
         let mut wishes: Vec<Wish> = ranks.iter().map(|&index| Wish::of(hashes[index as usize])).collect();
-        let mut turns = Stride::with_room(names.len(), 0);
-        turns.rebuild((0_u32..).zip(ranks.iter().map(|&index| weights[index as usize])));
+        let mut turns = Turns::of(ranks.iter().map(|&index| weights[index as usize]));
 
         let mut slots = vec![0; SLOTS as usize].into_boxed_slice();
         // One bit a slot: the search for free ones stays in the first-level cache.
         let mut taken = [0_u64; SLOTS.div_ceil(64) as usize];
         for _ in 0..SLOTS {
-            let rank = turns.next(|_| false).expect("somebody always has the next turn") as usize;
+            let rank = turns.next() as usize;
             let slot = loop {
                 let slot = wishes[rank].next();
                 let (word, bit) = (&mut taken[slot as usize / 64], 1 << (slot % 64));

@@ -63,3 +63,64 @@ impl Drop for Permit {
         debug_assert!(before > 0, "a place was given back twice");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prop_assert_eq, prop_oneof, proptest, strategy::Strategy};
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Enter,
+        Leave(usize),
+        Limit(usize),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            5 => proptest::strategy::Just(Event::Enter),
+            3 => (0_usize..100).prop_map(Event::Leave),
+            1 => (0_usize..8).prop_map(Event::Limit),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn one_is_admitted_exactly_while_there_is_room(first in 0_usize..8, events in vec(event(), 0..200)) {
+            let limit = ConcurrencyLimit::new(first);
+            let mut inside = Vec::new();
+            for event in events {
+                match event {
+                    Event::Enter => {
+                        let room = inside.len() < limit.max();
+                        let permit = limit.try_admit();
+                        prop_assert_eq!(permit.is_some(), room);
+                        inside.extend(permit);
+                    }
+                    Event::Leave(n) => if !inside.is_empty() { drop(inside.swap_remove(n % inside.len())) },
+                    Event::Limit(max) => limit.set_max(max),
+                }
+                prop_assert_eq!(limit.in_use(), inside.len());
+            }
+            drop(inside);
+            prop_assert_eq!(limit.in_use(), 0);
+        }
+    }
+
+    #[test]
+    fn workers_that_ask_at_once_never_exceed_the_limit() {
+        let limit = ConcurrencyLimit::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let permit = limit.try_admit();
+                        assert!(limit.in_use() <= 3);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        assert_eq!(limit.in_use(), 0);
+    }
+}

@@ -3,5 +3,7 @@
 //! Shared by all workers and lock-free. `proxy` asks; what must be given back is a value that gives itself back.
 
 mod concurrency;
+mod retry_budget;
 
 pub use concurrency::{ConcurrencyLimit, Permit};
+pub use retry_budget::{RetryBudget, RetryLimits};
