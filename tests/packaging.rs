@@ -23,14 +23,14 @@ fn toml(path: &str) -> toml::Table {
 }
 
 fn evenkeel<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_evenkeel")).args(words).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_evenkeel")).args(words).output().expect("the binary starts")
 }
 
 /// `evenkeel check` of this text; what it says when it refuses.
 fn check(source: &str) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("evenkeel.toml");
-    fs::write(&file, source).unwrap();
+    fs::write(&file, source).expect("the folder is ours");
     let output = evenkeel(["check".as_ref(), "--config".as_ref(), file.as_os_str()]);
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stdout).into_owned()) }
 }
@@ -40,7 +40,7 @@ fn dockerfile() -> Vec<(String, String)> {
     let text = text("Dockerfile").replace("\\\n", " ");
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
-        .map(|line| line.split_once(' ').unwrap())
+        .map(|line| line.split_once(' ').expect("an instruction and its words"))
         .map(|(word, rest)| (word.to_owned(), rest.trim().to_owned()))
         .collect()
 }
@@ -58,7 +58,7 @@ fn the(word: &str) -> String {
 /// The words of an instruction in its exec form, `["a", "b"]`.
 fn words(exec: &str) -> Vec<String> {
     let exec = &exec[exec.find('[').expect("the exec form: a small image has no shell")..];
-    serde_json::from_str(exec).unwrap()
+    serde_json::from_str(exec).expect("a list of words")
 }
 
 #[test]
