@@ -79,7 +79,7 @@ impl EndpointSet {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, debug_assertions))]
 mod tests {
     use super::*;
 
