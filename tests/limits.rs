@@ -1,7 +1,8 @@
 //! What one client may cost: connections, heads, targets, bodies, memory.
 
-use evenkeel_testkit::{Answer, Origin, Proxy, RawOrigin, Script, Wire, eventually};
-use std::fs;
+use evenkeel_testkit::{Answer, Origin, Proxy, RawOrigin, Script, Wire, eventually, until};
+use std::{fs, time::Duration};
+use tokio::sync::watch;
 
 async fn limited(limits: &str) -> (Proxy, Origin) {
     let origin = Origin::http1().start().await;
@@ -181,4 +182,61 @@ async fn a_client_that_does_not_read_does_not_drain_the_endpoint() {
     assert!(grown < 10 << 10, "grown by {grown} KiB");
     let response = wire.response().await;
     assert!(response.is_complete() && response.body.len() == size);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_read_does_not_fill_memory() {
+    let (gate, _) = watch::channel(false);
+    let script = Script::new().reads_head().waits_for(&gate).stalls();
+    let origin = RawOrigin::start(script).await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    proxy.metrics().await;
+    let before = memory(proxy.id());
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\n").await;
+
+    // As much as anybody takes: the sockets fill, then it stands still.
+    let chunk = vec![b'x'; 1 << 20];
+    let mut taken = 0;
+    while taken < 64 && tokio::time::timeout(Duration::from_millis(500), wire.try_send(&chunk)).await.is_ok() {
+        taken += 1;
+    }
+
+    assert!(taken < 64, "all of it was taken although nobody read it");
+    let grown = memory(proxy.id()).saturating_sub(before);
+    assert!(grown < 10 << 10, "grown by {grown} KiB");
+    drop(wire);
+    gate.send_replace(true);
+    proxy.is_idle().await;
+}
+
+#[tokio::test]
+async fn without_descriptors_it_backs_off_and_recovers() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).descriptors(64).more("[limits]\nconnections_max = 1000").start().await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(proxy.wire().await);
+    }
+    // The admin listener is short of descriptors as well, so the processor time says whether it spins.
+    let before = processor(proxy.id());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = processor(proxy.id()) - before;
+    assert!(used < Duration::from_millis(500), "{used:?} of processor time within a second of waiting");
+
+    drop(silent);
+
+    until("it serves again", async || {
+        proxy.client().get("/").try_send().await.is_ok_and(|response| response.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Processor time that a process has used, user and system.
+fn processor(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
+    // proc(5): fields 14 and 15, in ticks of a hundredth of a second; the name in field 2 may hold blanks.
+    let after_name = stat.rsplit(')').next().expect("the name is in brackets");
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }

@@ -291,3 +291,35 @@ async fn a_changed_number_of_workers_says_that_it_waits_for_a_restart() {
     .await;
     assert_eq!(proxy.client().get("/").status().await, 200);
 }
+
+#[tokio::test]
+async fn the_admin_listener_can_move_while_running() {
+    let origin = named("good").await;
+    let (port, text) = (unused_port(), file(&[&origin], ""));
+    let proxy = Proxy::with_config(&text).start().await;
+    let moved = Client::of(&Place::parse(&format!("127.0.0.1:{port}")));
+
+    proxy.edit(Edit::RenameOver, &format!("admin.listen = \"127.0.0.1:{port}\"\n{text}"));
+
+    until("the new one answers", async || {
+        moved.get("/readyz").try_send().await.is_ok_and(|response| response.status == 200).then_some(())
+    })
+    .await;
+    until("the old one is gone", async || proxy.admin().connect().await.is_err().then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_log_can_become_json_while_running() {
+    let origin = named("good").await;
+    let text = file(&[&origin], "");
+    let proxy = Proxy::with_config(&text).start().await;
+
+    proxy.reload_with(&format!("{text}[log]\nformat = \"json\"\n")).await;
+    proxy.reload_with(&format!("{text}[log]\nformat = \"json\"\n# again\n")).await;
+
+    eventually("the last line is JSON", || {
+        let log = proxy.log();
+        log.lines().last().is_some_and(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    })
+    .await;
+}

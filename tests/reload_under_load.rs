@@ -94,3 +94,34 @@ async fn a_hundred_reloads_at_two_thousand_requests_a_second_fail_no_request() {
 async fn with_one_worker_as_well() {
     nobody_notices(1, 500, 30).await;
 }
+
+/// The n-th configuration of an upstream of which nothing stays: not its endpoint, and in turn not its name, its
+/// algorithm, its probes, its timeouts.
+fn all_changed(n: usize, origins: &[Origin; 2]) -> String {
+    let name = ["site", "site", "renamed"][n % 3];
+    let balance = ["round_robin", "least_connections", "ip_hash", "power_of_two", "random"][n % 5];
+    let health = ["", "health = { http = \"/health\", interval = \"500ms\" }"][n / 2 % 2];
+    format!(
+        "[listeners.web]\nlisten = \"127.0.0.1:0\"\ntimeouts.idle = \"{}s\"\n[[routes]]\nname = \"r{}\"\nupstream = \"{name}\"\n\
+         [upstreams.{name}]\nendpoints = [\"{}\"]\nbalance = \"{balance}\"\ntimeouts.connect = \"{}s\"\n{health}\n# {n}\n",
+        60 + n % 3,
+        n % 4,
+        origins[n % 2],
+        1 + n % 4,
+    )
+}
+
+#[tokio::test]
+async fn replacing_every_endpoint_at_once_fails_no_request() {
+    let origins = [Origin::http1().start().await, Origin::http1().start().await];
+    let proxy = Proxy::with_config(&all_changed(0, &origins)).start().await;
+    let load = proxy.load().kept(16).fresh(4).rate(1_500).time(Duration::from_secs(120)).start();
+
+    for n in 1..=60 {
+        proxy.reload_with(&all_changed(n, &origins)).await;
+        load.answers_more(20).await;
+    }
+
+    load.stop().await.assert_all_ok();
+    proxy.is_idle().await;
+}

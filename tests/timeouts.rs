@@ -2,6 +2,7 @@
 
 use evenkeel_testkit::{Answer, DeadEndpoint, Origin, Proxy, RawOrigin, Script, Wire, eventually, hostile};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 const SHORT: Duration = Duration::from_millis(300);
 /// Coarse timers may be late, and this machine is busy; the default of each timeout is far above.
@@ -209,4 +210,24 @@ async fn an_answer_that_is_slow_but_steady_arrives() {
     let proxy = Proxy::with_upstream(&origin).upstream("timeouts.body_stall = \"500ms\"").start().await;
 
     assert_eq!(proxy.client().get("/").send().await.text(), "01234567890123456789");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_reading_an_upload_is_given_up_also_when_the_client_has_gone() {
+    let (gate, _) = watch::channel(false);
+    let origin = RawOrigin::start(Script::new().reads_head().waits_for(&gate).stalls()).await;
+    let proxy = Proxy::with_upstream(&origin)
+        .listener("timeouts.body_stall = \"300ms\"")
+        .upstream("timeouts = { body_stall = \"300ms\", response_head = \"300ms\" }")
+        .start()
+        .await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\n").await;
+    let chunk = vec![b'x'; 1 << 20];
+    // As much as anybody takes.
+    while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(200), wire.try_send(&chunk)).await {}
+
+    drop(wire);
+
+    proxy.is_idle().await;
 }

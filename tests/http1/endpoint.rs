@@ -1,6 +1,7 @@
 //! Towards the endpoint: what leaves is one well-formed message with the whole body (U1 to U5, U8, U9, U15).
 
 use evenkeel_testkit::{DeadEndpoint, Ending, Origin, Proxy, RawOrigin, Script, Wire, eventually};
+use std::time::{Duration, Instant};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -277,4 +278,33 @@ async fn bytes_after_an_answer_make_the_connection_unusable() {
     }
 
     assert_eq!(origin.connections(), 3);
+}
+
+#[tokio::test]
+async fn requests_without_a_body_stay_without_one_whatever_their_method() {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        for length in ["", "Content-Length: 0\r\n"] {
+            let (proxy, origin) = recorded().await;
+            let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n{length}\r\n");
+
+            assert_eq!(Wire::exchange(proxy.web(), request).await.status, 200, "{method} {length}");
+
+            let request = origin.the_request().to_ascii_lowercase();
+            assert!(!request.contains("transfer-encoding"), "{request}");
+            assert!(!request.contains("content-length") || request.contains("content-length: 0\r\n"), "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_before_the_endpoint_said_that_it_would() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=2\r\n\r\nok";
+    let origin = RawOrigin::start(Script::answering(answer)).await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    let begun = Instant::now();
+
+    assert_eq!(proxy.client().get("/").status().await, 200);
+
+    origin.is_left(0).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -86,3 +86,15 @@ async fn an_answer_that_came_for_a_client_that_left_is_not_given_to_another() {
         assert_eq!(response.text(), "good");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_while_it_waits_counts_as_gone() {
+    let (proxy, origin) = slow().await;
+    // Such an end looks like that of close(), so it cancels, as with nginx and Envoy.
+    let mut wire = asked(&proxy, &origin).await;
+
+    wire.finish().await;
+
+    wire.rest().await;
+    is_written_down(&proxy, &origin).await;
+}

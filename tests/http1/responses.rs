@@ -219,3 +219,38 @@ async fn a_body_is_passed_on_as_it_comes() {
     assert_eq!(response.text(), "hello world");
     eventually("it was answered", || true).await;
 }
+
+#[tokio::test]
+async fn a_body_where_none_may_be_does_not_reach_the_next_client() {
+    for (method, answer) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\nevil"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nevil"),
+    ] {
+        let good = Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
+        let origin = RawOrigin::start_each(vec![Script::answering(answer), good]).await;
+        let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+        let mut wire = proxy.wire().await;
+        wire.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert!(wire.response_to(method).await.body.is_empty());
+
+        assert_eq!(proxy.client().get("/").send().await.text(), "good", "{method} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_given_to_nobody() {
+    let (gate, _) = watch::channel(false);
+    let answer = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{text}");
+    let unasked = Script::new().reads_request().sends(answer("good")).waits_for(&gate).sends(answer("evil"));
+    let origin = RawOrigin::start_each(vec![unasked, Script::answering(answer("good"))]).await;
+    let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+    assert_eq!(proxy.client().get("/").send().await.text(), "good");
+
+    gate.send_replace(true);
+
+    origin.is_left(0).await;
+    for response in proxy.client().get("/").repeat(3).responses().await {
+        assert_eq!(response.text(), "good");
+    }
+}

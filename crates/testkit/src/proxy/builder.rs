@@ -24,6 +24,7 @@ pub struct Builder {
     folder: TempDir,
     workers: usize,
     kubernetes: bool,
+    descriptors: Option<u32>,
     environment: Vec<(String, OsString)>,
     text: Text,
 }
@@ -60,7 +61,7 @@ impl Builder {
 
     fn new(text: Text) -> Self {
         let folder = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().expect("a temporary folder");
-        Self { folder, workers: 2, kubernetes: false, environment: Vec::new(), text }
+        Self { folder, workers: 2, kubernetes: false, descriptors: None, environment: Vec::new(), text }
     }
 
     /// With so many workers instead of two.
@@ -72,6 +73,12 @@ impl Builder {
     /// With the file behind the links that Kubernetes makes.
     pub fn as_in_kubernetes(mut self) -> Self {
         self.kubernetes = true;
+        self
+    }
+
+    /// With no more than so many file descriptors.
+    pub fn descriptors(mut self, at_most: u32) -> Self {
+        self.descriptors = Some(at_most);
         self
     }
 
@@ -134,6 +141,13 @@ impl Builder {
         with_preamble(&body, self.workers)
     }
 
+    fn program(&self) -> Command {
+        let Some(limit) = self.descriptors else { return Command::new(binary()) };
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$@\"")).arg("sh").arg(binary());
+        command
+    }
+
     fn spawn(self) -> (Process, ConfigFile, TempDir, usize) {
         let text = self.text();
         let file = if self.kubernetes {
@@ -141,7 +155,7 @@ impl Builder {
         } else {
             ConfigFile::plain(self.folder.path(), &text)
         };
-        let mut command = Command::new(binary());
+        let mut command = self.program();
         command.arg("run").arg("--config").arg(file.path()).current_dir(self.folder.path());
         // What the person running the tests has set must not change what a test sees.
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
