@@ -47,7 +47,7 @@ def interleave(subjects, wrk, options):
     rounds, faults = {subject.label: [] for subject in subjects}, []
     for subject in subjects:
         say(f"warming up {subject.label}")
-        load = run_wrk(wrk, subject.proxy.port, options.connections, min(WARM_UP_SECONDS, options.seconds), **subject.how)
+        load = _load(subject, wrk, options.connections, min(WARM_UP_SECONDS, options.seconds))
         faults += [f"{subject.label}, warming up: {fault}" for fault in load.faults]
     for number in range(1, options.rounds + 1):
         for subject in subjects:
@@ -61,12 +61,19 @@ def interleave(subjects, wrk, options):
 
 def _measure(subject, wrk, options):
     meter, begin = Meter(subject.proxy.running), time.monotonic()
-    load = run_wrk(wrk, subject.proxy.port, options.connections, options.seconds, **subject.how)
+    load = _load(subject, wrk, options.connections, options.seconds)
     time.sleep(SETTLE_SECONDS)
     used, took = meter.read(), (time.monotonic() - begin) * 1e9
-    subject.proxy.running.check()
     cpu_us, user_us = (time / 1000 / load.requests for time in (used.running, used.user))
     return Round(load, cpu_us, user_us, used.running / took, used.waiting / took)
+
+
+def _load(subject, wrk, connections, seconds):
+    try:
+        return run_wrk(wrk, subject.proxy.port, connections, seconds, **subject.how)
+    finally:
+        # If it is gone, that is the news, not what wrk says of it.
+        subject.proxy.running.check()
 
 
 def quietness(rounds):
