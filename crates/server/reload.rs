@@ -7,7 +7,6 @@ use crate::{
     start,
     state::ReloadRequest,
 };
-use anyhow::Context;
 use evenkeel_admin::{LastReload, ReloadView};
 use evenkeel_config::{Loaded, Problems, load};
 use evenkeel_proxy::Prepared;
@@ -81,7 +80,7 @@ async fn prepare(control: &Control, loaded: Loaded) -> anyhow::Result<Change> {
     let settings = &loaded.config;
     let admin =
         control.admin.moves(settings.admin.as_ref()).then(|| admin::bind(settings.admin.as_ref())).transpose()?;
-    let access_log = control.state.access_log.prepare(settings.access_log.as_ref()).context("[access_log]")?;
+    let access_log = start::prepare_log(&control.state.access_log, settings.access_log.as_ref())?;
     let state = Arc::clone(&control.state);
     let config = settings.clone();
     let prepared = tokio::task::spawn_blocking(move || state.proxy.prepare(config)).await??;

@@ -6,12 +6,17 @@ use crate::{
     control::{self, Control},
     state::State,
 };
+use anyhow::Context;
 use evenkeel_admin::ConfigView;
 use evenkeel_config::{Loaded, Watch, load};
 use evenkeel_health::{Checker, ProbeTarget};
-use evenkeel_model::{Address, Config, ListenerName};
+use evenkeel_model::{self as model, Address, Config, ListenerName, LogOutput};
 use evenkeel_proxy::{Proxy, Snapshot};
-use evenkeel_telemetry::{access_log::AccessLog, logging::Logging, panics};
+use evenkeel_telemetry::{
+    access_log::{AccessLog, Prepared},
+    logging::Logging,
+    panics,
+};
 use std::{
     io::{IsTerminal, Write, stderr, stdout},
     path::Path,
@@ -83,7 +88,7 @@ async fn start(path: &Path, loaded: Loaded, watch: Watch) -> anyhow::Result<(Con
 
     let admin_socket = admin::bind(config.admin.as_ref())?;
     let access_log = Arc::new(AccessLog::start()?);
-    access_log.apply(access_log.prepare(config.access_log.as_ref())?);
+    access_log.apply(prepare_log(&access_log, config.access_log.as_ref())?);
 
     let configured = config.workers;
     let snapshot = Snapshot::build(config, workers, None)?;
@@ -109,6 +114,15 @@ async fn start(path: &Path, loaded: Loaded, watch: Watch) -> anyhow::Result<(Con
     let path = path.to_owned();
     let control = Control { path, state, watch, logging, admin, signals, reload_requests, workers: configured };
     Ok((control, ready))
+}
+
+/// Opens what the file wants to be logged to.
+pub(crate) fn prepare_log(log: &AccessLog, wanted: Option<&model::AccessLog>) -> anyhow::Result<Prepared> {
+    let place = || match wanted.map(|wanted| &wanted.output) {
+        Some(LogOutput::File(path)) => format!("[access_log] output = \"{}\"", path.display()),
+        Some(LogOutput::Stdout) | None => "[access_log]".to_owned(),
+    };
+    log.prepare(wanted).with_context(place)
 }
 
 /// Gives host names a moment to be resolved, all at the same time.

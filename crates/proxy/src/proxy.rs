@@ -128,10 +128,10 @@ impl Proxy {
         let Prepared { previous, next, sockets, addresses } = prepared;
         let mut bound = self.bound();
         assert!(Arc::ptr_eq(&previous, &self.live.load()), "changes are made one at a time");
-        next.take_over(Some(&previous));
+        next.open();
         self.connections.set_max(connections_max(&next.config, self.descriptors));
         let generation = self.live.swap(Arc::clone(&next));
-        let served = self.tell(&next, sockets);
+        let served = self.tell(&next, Some(previous), sockets);
         unlink(&bound, &addresses);
         *bound = addresses;
         (generation, served)
@@ -141,14 +141,14 @@ impl Proxy {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, snapshot: &Arc<Snapshot>, sockets: Sockets) -> Served {
+    fn tell(&self, snapshot: &Arc<Snapshot>, previous: Option<Arc<Snapshot>>, sockets: Sockets) -> Served {
         let (done, served) = mpsc::channel(1);
         for (orders, sockets) in self.orders.iter().zip(sockets) {
             let order = Order::Publish { snapshot: Arc::clone(snapshot), sockets, done: done.clone() };
             // A worker that is gone serves nothing; the others go on.
             let _ = orders.send(order);
         }
-        Served(served)
+        Served { served, snapshot: Arc::clone(snapshot), previous }
     }
 
     /// Open client connections.
@@ -213,19 +213,30 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Ends when every worker serves a snapshot.
+/// Ends when every worker serves a snapshot. Only then are removed endpoints closed to requests that are still on the snapshot before;
+/// when this is dropped without having been waited for, that happens at once.
 #[derive(Debug)]
-pub struct Served(mpsc::Receiver<Infallible>);
+pub struct Served {
+    served: mpsc::Receiver<Infallible>,
+    snapshot: Arc<Snapshot>,
+    previous: Option<Arc<Snapshot>>,
+}
 
 impl Served {
     /// Waits for it.
     pub async fn wait(mut self) {
-        let _ = self.0.recv().await;
+        let _ = self.served.recv().await;
     }
 
     /// Waits for it, outside of a runtime.
     pub fn wait_blocking(mut self) {
-        let _ = self.0.blocking_recv();
+        let _ = self.served.blocking_recv();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.snapshot.close(self.previous.as_deref());
     }
 }
 
@@ -289,7 +300,7 @@ where
         let Builder { snapshot, filters, log, descriptors } = self.builder;
         let count = snapshot.workers;
         let (sockets, addresses) = bind_new(&snapshot.config, &HashMap::new(), count)?;
-        snapshot.take_over(None);
+        snapshot.open();
         let connections = ConcurrencyLimit::new(connections_max(&snapshot.config, descriptors));
         let cells = Arc::new(PerWorker::new(count));
         let log = log.map_or_else(|| AccessLog::start().map(Arc::new), Ok)?;
@@ -324,7 +335,7 @@ where
             bound: Mutex::new(addresses),
             _log: Some(log),
         };
-        proxy.tell(&proxy.snapshot(), sockets).wait_blocking();
+        proxy.tell(&proxy.snapshot(), None, sockets).wait_blocking();
         Ok(proxy)
     }
 }

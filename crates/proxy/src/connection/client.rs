@@ -41,6 +41,7 @@ pub(crate) struct ClientConnection {
     abort: Cell<bool>,
     served: Cell<bool>,
     fault_logged: Cell<bool>,
+    gave_up: Cell<bool>,
     http10: Cell<bool>,
     _permit: Permit,
 }
@@ -62,6 +63,7 @@ impl ClientConnection {
             abort: Cell::new(false),
             served: Cell::new(false),
             fault_logged: Cell::new(false),
+            gave_up: Cell::new(false),
             http10: Cell::new(false),
             _permit: permit,
         };
@@ -189,6 +191,15 @@ impl ClientConnection {
     /// Whether the client has stopped taking its answer.
     pub(crate) fn write_stalled(&self) -> bool {
         self.write_stalled.get()
+    }
+
+    /// We wait no longer for the client to take its answer.
+    pub(crate) fn give_up(&self) {
+        self.gave_up.set(true);
+    }
+
+    pub(crate) fn gave_up(&self) -> bool {
+        self.gave_up.get()
     }
 
     pub(crate) fn abort_on_close(&self) {

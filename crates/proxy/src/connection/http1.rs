@@ -72,7 +72,12 @@ where
     match ended {
         Ended::Http(Ok(())) => {}
         Ended::Http(Err(error)) => report(&error, &connection),
-        Ended::TimedOut => time_out(http.into_parts().io.into_inner(), &connection).await,
+        Ended::TimedOut => {
+            if connection.write_stalled() {
+                connection.give_up();
+            }
+            time_out(http.into_parts().io.into_inner(), &connection).await;
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use http::{Request, Uri, uri::PathAndQuery};
 /// (Gateway API, `ReplacePrefixMatch`).
 pub(super) fn apply(replacement: &str, matched: &PathMatch, request: &mut Request<Body>) -> Result<(), ProxyError> {
     let path = request.uri().path();
+    if path == "*" {
+        return Ok(());
+    }
     let rest = match matched {
         PathMatch::Exact(_) => "",
         PathMatch::Prefix(prefix) => path.get(prefix.len()..).unwrap_or(""),

@@ -7,7 +7,7 @@ use super::record::Said;
 use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
-    error::{MalformedRequest, MalformedResponse, ProxyError},
+    error::{MalformedRequest, ProxyError},
     worker::{LocalEndpoint, LocalSnapshot, Worker},
 };
 use evenkeel_balance::{HashKey, InFlight};
@@ -169,10 +169,6 @@ impl Exchange {
         self.endpoint.as_ref().map_or_else(unknown, |endpoint| endpoint.part.target.address().clone())
     }
 
-    pub(crate) fn malformed_response(&self, cause: MalformedResponse) -> ProxyError {
-        ProxyError::MalformedResponse { endpoint: self.endpoint_address(), cause }
-    }
-
     pub(crate) fn answered_by_filter(&mut self) {
         self.reason = Some(Reason::Filter);
     }
@@ -229,7 +225,7 @@ impl Exchange {
         self.route.map_or("", |route| self.snapshot.shared().routes[route as usize].name.as_str())
     }
 
-    pub(super) fn upstream_name(&self) -> &str {
+    pub(crate) fn upstream_name(&self) -> &str {
         let upstream = self.route.and_then(|route| self.snapshot.upstream_of(route));
         upstream.map_or("", |upstream| upstream.part.settings.name.as_str())
     }
@@ -243,7 +239,11 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         match self.end {
             End::Complete => {}
-            End::Open => self.reason = Some(Reason::ClientClosed),
+            // Cut by us because the client took nothing, or by the client.
+            End::Open => {
+                let stalled = self.connection.as_ref().is_some_and(|connection| connection.gave_up());
+                self.reason = Some(if stalled { Reason::RequestTimeout } else { Reason::ClientClosed });
+            }
             End::Cut(reason) => self.reason = Some(reason),
         }
         let answered = if self.status == 0 { CodeClass::None } else { CodeClass::of(self.status) };

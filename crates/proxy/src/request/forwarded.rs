@@ -32,18 +32,19 @@ const CANNOT_BE_NOMINATED: [HeaderName; 3] = [header::HOST, header::CONTENT_LENG
 pub(crate) fn prepare_request(request: &mut Request<Body>, exchange: &Exchange) -> Result<(), ProxyError> {
     let version = request.version();
     let headers = request.headers_mut();
-    let malformed = |fault| Err(ProxyError::MalformedRequest(fault));
-    if !only_chunked(headers) {
-        return malformed(MalformedRequest::TransferEncoding);
+    let survey = Survey::of(headers);
+    if !survey.only_chunked {
+        return Err(ProxyError::MalformedRequest(MalformedRequest::TransferEncoding));
     }
-    let trailers = headers.get(header::TE).is_some_and(|te| lists(te, "trailers"));
-    remove_hop_by_hop(headers);
-    if trailers {
+    survey.remove_hop_by_hop(headers);
+    if survey.trailers {
         headers.insert(header::TE, TRAILERS.clone());
         headers.insert(header::CONNECTION, TE.clone());
     }
-    // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
-    headers.remove(&PROXY);
+    if survey.has(Known::Proxy) {
+        // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
+        headers.remove(&PROXY);
+    }
     tell_who_asked(headers, exchange);
     let via = if version == Version::HTTP_10 { "1.0 evenkeel" } else { "1.1 evenkeel" };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
@@ -79,61 +80,169 @@ fn tell_who_asked(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
+/// What an answer says about the connection that it came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// It must not be used again.
+    pub(crate) last: bool,
+    /// The endpoint keeps it for so many idle seconds.
+    pub(crate) idle: Option<u64>,
+}
+
 /// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently.
-pub(crate) fn prepare_response(response: &mut Response<Body>, exchange: &mut Exchange) -> Result<(), ProxyError> {
+pub(crate) fn prepare_response<B>(response: &mut Response<B>) -> Result<Manner, MalformedResponse>
+where
+    B: http_body::Body,
+{
     // hyper takes any 101 as an upgrade; we never asked for one.
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(exchange.malformed_response(MalformedResponse::UnaskedUpgrade));
+        return Err(MalformedResponse::UnaskedUpgrade);
     }
-    let length = http_body::Body::size_hint(response.body()).exact();
-    let chunked = response.headers().contains_key(header::TRANSFER_ENCODING);
-    if !only_chunked(response.headers()) {
-        return Err(exchange.malformed_response(MalformedResponse::TransferEncoding));
+    let survey = Survey::of(response.headers());
+    if !survey.only_chunked {
+        return Err(MalformedResponse::TransferEncoding);
     }
+    let (chunked, length) = (survey.has(Known::TransferEncoding), survey.has(Known::ContentLength));
+    // An HTTP/1.0 answer would make hyper write its next request as 1.0; two kinds of framing are one too many.
+    let last = response.version() != Version::HTTP_11 || (chunked && length);
+    let idle = if survey.has(Known::KeepAlive) { announced_idle(response.headers()) } else { None };
+    let exact = response.body().size_hint().exact();
     let headers = response.headers_mut();
-    remove_hop_by_hop(headers);
-    if chunked {
+    survey.remove_hop_by_hop(headers);
+    if chunked && length {
         // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length. hyper leaves it in the map.
         headers.remove(header::CONTENT_LENGTH);
-    } else if let Some(length) = length.filter(|_| !one_length(headers)) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    } else if let Some(exact) = exact.filter(|_| !survey.one_length) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(exact));
     }
+    // A reason phrase of the endpoint's own is nobody's business (RFC 9112, section 4: clients should ignore it).
+    response.extensions_mut().clear();
     // What we write ourselves is HTTP/1.1, whatever the endpoint spoke; hyper speaks to a 1.0 client in its own version.
     *response.version_mut() = Version::HTTP_11;
-    Ok(())
+    Ok(Manner { last, idle })
 }
 
-/// No Content-Length, or exactly one in its plainest form. hyper accepts equal copies (`5, 5`) and would pass them on.
-pub(crate) fn one_length(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = lines.next().is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
-    first && lines.next().is_none()
+/// `Keep-Alive: timeout=N`: for how many seconds the endpoint keeps an idle connection (RFC 2068, section 19.7.1.1).
+fn announced_idle(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(&KEEP_ALIVE)?.to_str().ok()?;
+    value.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.trim().parse().ok())
 }
 
-/// No Transfer-Encoding, or `chunked` alone on one line: all other lists are read differently by different servers.
-fn only_chunked(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let first = lines.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    first && lines.next().is_none()
+/// The fields that a proxy has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    TransferEncoding,
+    Upgrade,
+    Http2Settings,
+    Proxy,
+    ContentLength,
 }
 
-/// RFC 9110, section 7.6.1: the fields that `Connection` names, then the ones that always concern one connection.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let options: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-        for option in options.iter().flat_map(|line| line.as_bytes().split(|b| *b == b',')) {
-            let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) else { continue };
-            if !CANNOT_BE_NOMINATED.contains(&name) {
+/// What one walk over a head has found. A lookup hashes a name; a head has few fields and we look for many, so it is cheaper to
+/// walk once and to look up only what is there.
+#[derive(Debug)]
+struct Survey {
+    present: u16,
+    /// No Transfer-Encoding, or `chunked` alone on one line: all other lists are read differently by different servers.
+    only_chunked: bool,
+    /// No Content-Length, or exactly one in its plainest form. hyper accepts equal copies (`5, 5`) and would pass them on.
+    one_length: bool,
+    /// `TE` lists `trailers`.
+    trailers: bool,
+    /// `Connection` names a field that is not removed anyway.
+    nominates: bool,
+}
+
+impl Survey {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut survey = Self { present: 0, only_chunked: true, one_length: true, trailers: false, nominates: false };
+        for (name, value) in headers {
+            let known = match name.as_str() {
+                "connection" => {
+                    survey.nominates |= nominates(value);
+                    Known::Connection
+                }
+                "keep-alive" => Known::KeepAlive,
+                "proxy-connection" => Known::ProxyConnection,
+                "te" => {
+                    survey.trailers |= lists(value, "trailers");
+                    Known::Te
+                }
+                "transfer-encoding" => {
+                    survey.only_chunked =
+                        !survey.has(Known::TransferEncoding) && value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                    Known::TransferEncoding
+                }
+                "upgrade" => Known::Upgrade,
+                "http2-settings" => Known::Http2Settings,
+                "proxy" => Known::Proxy,
+                "content-length" => {
+                    survey.one_length = !survey.has(Known::ContentLength) && is_plain_length(value);
+                    Known::ContentLength
+                }
+                _ => continue,
+            };
+            survey.present |= 1 << known as u16;
+        }
+        survey
+    }
+
+    fn has(&self, known: Known) -> bool {
+        self.present & (1 << known as u16) != 0
+    }
+
+    /// RFC 9110, section 7.6.1: the fields that `Connection` names, then the ones that always concern one connection.
+    fn remove_hop_by_hop(&self, headers: &mut HeaderMap) {
+        if self.nominates {
+            let options: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+            for option in options.iter().flat_map(|line| line.as_bytes().split(|b| *b == b',')) {
+                let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) else { continue };
+                if !CANNOT_BE_NOMINATED.contains(&name) {
+                    headers.remove(name);
+                }
+            }
+        }
+        for (known, name) in [
+            (Known::Connection, &header::CONNECTION),
+            (Known::KeepAlive, &KEEP_ALIVE),
+            (Known::ProxyConnection, &PROXY_CONNECTION),
+            (Known::Te, &header::TE),
+            (Known::TransferEncoding, &header::TRANSFER_ENCODING),
+            (Known::Upgrade, &header::UPGRADE),
+            (Known::Http2Settings, &HTTP2_SETTINGS),
+        ] {
+            if self.has(known) {
                 headers.remove(name);
             }
         }
-        headers.remove(header::CONNECTION);
     }
-    for name in
-        [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TE, &header::TRANSFER_ENCODING, &header::UPGRADE, &HTTP2_SETTINGS]
-    {
-        headers.remove(name);
+}
+
+/// Whether a `Connection` field names more than the usual.
+fn nominates(value: &HeaderValue) -> bool {
+    let usual = |option: &[u8]| {
+        let option = option.trim_ascii();
+        [&b"keep-alive"[..], b"close", b"upgrade", b"te"].iter().any(|usual| option.eq_ignore_ascii_case(usual))
+    };
+    !value.as_bytes().split(|b| *b == b',').all(usual)
+}
+
+fn is_plain_length(value: &HeaderValue) -> bool {
+    match value.as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
     }
+}
+
+/// The length that a head states, if it does so once and plainly.
+pub(crate) fn plain_length(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
+    lines.next().filter(|length| is_plain_length(length)).filter(|_| lines.next().is_none())
 }
 
 fn lists(value: &HeaderValue, wanted: &str) -> bool {
@@ -166,7 +275,7 @@ mod tests {
             ("te", "gzip"),
             ("x-c", "1"),
         ]);
-        remove_hop_by_hop(&mut map);
+        Survey::of(&map).remove_hop_by_hop(&mut map);
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-b", "x-c"], "'x-b;' is no name and nominates nothing");
@@ -174,12 +283,33 @@ mod tests {
 
     #[test]
     fn one_plain_length_and_one_plain_coding_pass() {
-        assert!(one_length(&headers(&[])));
-        assert!(one_length(&headers(&[("content-length", "5")])));
-        assert!(!one_length(&headers(&[("content-length", "5, 5")])));
-        assert!(!one_length(&headers(&[("content-length", "5"), ("content-length", "5")])));
-        assert!(only_chunked(&headers(&[("transfer-encoding", "Chunked")])));
-        assert!(!only_chunked(&headers(&[("transfer-encoding", "gzip, chunked")])));
-        assert!(!only_chunked(&headers(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")])));
+        let survey = |lines| Survey::of(&headers(lines));
+        assert!(survey(&[]).one_length && survey(&[]).only_chunked);
+        assert!(survey(&[("content-length", "5")]).one_length);
+        for bad in ["5, 5", "", "+5", "05"] {
+            let map: HeaderMap = [(header::CONTENT_LENGTH, HeaderValue::from_str(bad).unwrap())].into_iter().collect();
+            assert!(!Survey::of(&map).one_length, "{bad}");
+        }
+        assert!(!survey(&[("content-length", "5"), ("content-length", "5")]).one_length);
+        assert!(survey(&[("transfer-encoding", "Chunked")]).only_chunked);
+        assert!(!survey(&[("transfer-encoding", "gzip, chunked")]).only_chunked);
+        assert!(!survey(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]).only_chunked);
+        assert!(survey(&[("te", "gzip;q=1, Trailers")]).trailers);
+    }
+
+    #[test]
+    fn an_answer_tells_how_long_its_connection_may_idle_and_whether_it_may_be_used_again() {
+        let manner = |version, lines: &[(&'static str, &'static str)]| {
+            let mut response = Response::new(Body::empty());
+            *response.version_mut() = version;
+            *response.headers_mut() = headers(lines);
+            prepare_response(&mut response).unwrap()
+        };
+        assert_eq!(
+            manner(Version::HTTP_11, &[("keep-alive", "max=3, timeout=5")]),
+            Manner { last: false, idle: Some(5) }
+        );
+        assert!(manner(Version::HTTP_10, &[("keep-alive", "timeout=x")]).last);
+        assert!(manner(Version::HTTP_11, &[("transfer-encoding", "chunked"), ("content-length", "5")]).last);
     }
 }

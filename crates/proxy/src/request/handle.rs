@@ -42,7 +42,6 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     // A route without upstream has a filter that answers every request; `config` saw to it.
     let upstream = snapshot.upstream_of(index).ok_or(ProxyError::NoRoute)?;
     let mut response = upstream::send(upstream, request, exchange).await?;
-    forwarded::prepare_response(&mut response, exchange)?;
     filter::on_response(route, &mut response, exchange)?;
     Ok(response)
 }

@@ -10,6 +10,6 @@ mod service;
 mod target;
 
 pub(crate) use exchange::{End, Exchange};
-pub(crate) use forwarded::{CHUNKED, one_length};
+pub(crate) use forwarded::{CHUNKED, plain_length, prepare_response};
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;

@@ -116,9 +116,11 @@ fn check_path(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
 pub(crate) fn find_route(request: &Request<Body>, exchange: &Exchange) -> Option<u32> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let snapshot = exchange.snapshot();
+    // `OPTIONS *` asks about the server as a whole: a route for all paths answers.
+    let path = Some(request.uri().path()).filter(|path| *path != "*").unwrap_or("/");
     snapshot.shared().table.find(Question {
         host: &plain_host(host),
-        path: request.uri().path(),
+        path,
         method: request.method(),
         headers: request.headers(),
         listener: exchange.listener_id(),

@@ -60,13 +60,22 @@ impl Snapshot {
         Ok(Self { config, listeners, table, routes, no_route, upstreams, workers })
     }
 
-    /// Marks the endpoints of both snapshots at the moment of the swap: what the file drains, and what is no longer there, so
-    /// that retries of requests on the old snapshot avoid it.
-    pub fn take_over(&self, previous: Option<&Self>) {
-        for upstream in &self.upstreams {
-            for (part, settings) in upstream.endpoints.iter().zip(&upstream.settings.endpoints) {
-                part.endpoint.set(Flag::DrainingByFile, settings.drain);
-                part.endpoint.set(Flag::NoAddress, !part.target.resolved());
+    /// Before the swap: endpoints that the file no longer drains may be chosen again.
+    pub(crate) fn open(&self) {
+        for (part, settings) in self.endpoints() {
+            if !settings.drain {
+                part.endpoint.set(Flag::DrainingByFile, false);
+            }
+            part.endpoint.set(Flag::NoAddress, !part.target.resolved());
+        }
+    }
+
+    /// Once every worker serves this snapshot: marks what the file drains and what is no longer there, so that retries of requests on
+    /// the old snapshot avoid it. Not earlier: a worker that still has the old one, all of whose endpoints go, would have none left.
+    pub(crate) fn close(&self, previous: Option<&Self>) {
+        for (part, settings) in self.endpoints() {
+            if settings.drain {
+                part.endpoint.set(Flag::DrainingByFile, true);
             }
         }
         let Some(previous) = previous else { return };
@@ -77,6 +86,12 @@ impl Snapshot {
                 part.endpoint.set(Flag::Removed, true);
             }
         }
+    }
+}
+
+impl Snapshot {
+    fn endpoints(&self) -> impl Iterator<Item = (&Arc<EndpointPart>, &evenkeel_model::Endpoint)> {
+        self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter().zip(&upstream.settings.endpoints))
     }
 }
 

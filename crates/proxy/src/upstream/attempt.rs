@@ -4,10 +4,10 @@ use super::{connect, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault},
     error::{MalformedRequest, MalformedResponse, ProxyError},
-    request::Exchange,
+    request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
-use http::{HeaderMap, Request, Response, Version, header};
+use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
     pin::pin,
@@ -79,7 +79,7 @@ async fn over(
     let failed = match answer {
         Ok(Ok(response)) => {
             replay.end(exchange);
-            return Ok(accept(response, lease, begun, timeouts.body_stall, upstream, replay.is_head(), exchange));
+            return accept(response, lease, begun, upstream, replay.is_head(), exchange);
         }
         Ok(Err(mut failed)) => {
             if let Some(request) = failed.take_message() {
@@ -119,39 +119,34 @@ fn judge(failed: TrySendError<Request<Body>>, mark: &super::pool::Mark, lease: &
     Failure { error, sent }
 }
 
-/// The head of an answer is here: notes what its connection is still good for, and ties the body to it.
+/// The head of an answer is here: judges it, notes what its connection is still good for, and ties the body to it.
 fn accept(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     mut lease: Lease,
     begun: Instant,
-    body_stall: Duration,
     upstream: &LocalUpstream,
     head: bool,
     exchange: &mut Exchange,
-) -> Response<Body> {
+) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
-    let headers = response.headers();
-    // An HTTP/1.0 answer would make hyper write its next request as 1.0; two kinds of framing are one too many.
-    let two_framings = headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH);
-    if response.version() != Version::HTTP_11 || two_framings {
+    let manner = prepare_response(&mut response).map_err(|cause| {
+        let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
+        Failure { error, sent: Sent::Answered }
+    })?;
+    if manner.last {
         lease.is_the_last();
     }
-    if let Some(seconds) = announced_idle(headers) {
+    if let Some(seconds) = manner.idle {
         lease.idle_at_most(seconds);
     }
+    let body_stall = upstream.part.settings.timeouts.body_stall;
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
-    response.map(|incoming| {
+    Ok(response.map(|incoming| {
         let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
         Body::download(Download::new(incoming, lease, body_stall, close_delimited))
-    })
-}
-
-/// `Keep-Alive: timeout=N`: for how many seconds the endpoint keeps an idle connection (RFC 2068, section 19.7.1.1).
-fn announced_idle(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    value.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.trim().parse().ok())
+    }))
 }
 
 struct TimedOut;

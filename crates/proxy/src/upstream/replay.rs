@@ -5,7 +5,7 @@
 
 use crate::{
     body::Body,
-    request::{CHUNKED, Exchange, one_length},
+    request::{CHUNKED, Exchange, plain_length},
 };
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
@@ -66,6 +66,14 @@ impl Replay {
 /// HTTP/1.0, as no body at all, and without an error; and it passes a Content-Length on that does not fit the body.
 fn frame(request: &mut Request<Body>, exchange: &Exchange) {
     *request.version_mut() = Version::HTTP_11;
+    // What hyper noted of the client's spelling and wishes is not for the endpoint.
+    request.extensions_mut().clear();
+    // HTTP/1.1 needs a Host (RFC 9112, section 3.2); a client of HTTP/1.0 may have sent none.
+    if !request.headers().contains_key(header::HOST)
+        && let Ok(name) = HeaderValue::from_str(exchange.upstream_name())
+    {
+        request.headers_mut().insert(header::HOST, name);
+    }
     let length = exchange.upload().map(|upload| upload.length());
     let headers = request.headers_mut();
     match length {
@@ -75,15 +83,13 @@ fn frame(request: &mut Request<Body>, exchange: &Exchange) {
             headers.insert(header::TRANSFER_ENCODING, CHUNKED.clone());
         }
         Some(Some(length)) => {
-            if !one_length(headers) || !headers.contains_key(header::CONTENT_LENGTH) {
+            if plain_length(headers).is_none() {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
         // No body. A plain `Content-Length: 0` may stay: for POST it says something (RFC 9110, section 8.6).
         None => {
-            if headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
-                || !one_length(headers)
-            {
+            if plain_length(headers).is_none_or(|length| length.as_bytes() != b"0") {
                 headers.remove(header::CONTENT_LENGTH);
             }
         }

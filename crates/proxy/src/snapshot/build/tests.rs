@@ -32,7 +32,7 @@ fn config(upstreams: &[(&str, &[&str])]) -> Config {
 fn an_endpoint_that_stays_keeps_its_state_and_one_that_goes_is_marked() {
     let first =
         Snapshot::build(config(&[("a", &["10.0.0.1:1", "10.0.0.2:1"]), ("b", &["10.0.0.1:1"])]), 2, None).unwrap();
-    first.take_over(None);
+    first.close(None);
     let kept = Arc::clone(&first.upstreams[0].endpoints[1].endpoint);
     let gone = Arc::clone(&first.upstreams[0].endpoints[0].endpoint);
     let other = Arc::clone(&first.upstreams[1].endpoints[0].endpoint);
@@ -41,7 +41,9 @@ fn an_endpoint_that_stays_keeps_its_state_and_one_that_goes_is_marked() {
     let second = config(&[("a", &["10.0.0.3:1", "10.0.0.2:1"]), ("b", &["10.0.0.1:1"])]);
     let second = Snapshot::build(second, 2, Some(&first)).unwrap();
     assert!(!gone.has(Flag::Removed), "building touches nothing that runs");
-    second.take_over(Some(&first));
+    second.open();
+    assert!(!gone.has(Flag::Removed), "workers may still be on the old snapshot");
+    second.close(Some(&first));
 
     assert!(Arc::ptr_eq(&second.upstreams[0].endpoints[1].endpoint, &kept));
     assert!(kept.has(Flag::Unhealthy));
@@ -53,13 +55,13 @@ fn an_endpoint_that_stays_keeps_its_state_and_one_that_goes_is_marked() {
 #[test]
 fn the_file_drains_and_undrains_at_the_swap() {
     let first = Snapshot::build(config(&[("a", &["10.0.0.1:9"])]), 1, None).unwrap();
-    first.take_over(None);
+    first.close(None);
     let endpoint = Arc::clone(&first.upstreams[0].endpoints[0].endpoint);
     assert!(endpoint.has(Flag::DrainingByFile));
     let mut changed = config(&[("a", &["10.0.0.1:9"])]);
     changed.upstreams[0].endpoints[0].drain = false;
     let second = Snapshot::build(changed, 1, Some(&first)).unwrap();
     assert!(endpoint.has(Flag::DrainingByFile));
-    second.take_over(Some(&first));
+    second.open();
     assert!(!endpoint.has(Flag::DrainingByFile));
 }
