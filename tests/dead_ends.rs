@@ -134,3 +134,36 @@ async fn a_host_name_that_can_be_resolved_is_served() {
 
     assert_eq!(proxy.client().get("/").status().await, 200);
 }
+
+#[tokio::test]
+async fn in_a_full_outage_retries_stay_within_their_budget() {
+    let first = RawOrigin::start(hostile::resets_instead_of_an_answer()).await;
+    let second = RawOrigin::start(hostile::resets_instead_of_an_answer()).await;
+    let proxy = Proxy::with_endpoints([&first, &second]).start().await;
+
+    let statuses = proxy.client().get("/").repeat(300).statuses().await;
+
+    assert_eq!(statuses, [502; 300]);
+    let metrics = proxy.metrics().await;
+    let attempts = metrics.sum("evenkeel_endpoint_requests_total", &[]);
+    // A fifth of 300, and 6 that are free for an upstream without much traffic; never the double.
+    assert!((301.0..=366.0).contains(&attempts), "{attempts} attempts for 300 requests");
+    assert!(metrics.sum("evenkeel_retry_budget_exhausted_total", &[]) > 100.0);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_dies_with_requests_in_flight_costs_no_client_an_error() {
+    let dying = RawOrigin::start(hostile::resets_instead_of_an_answer()).await;
+    let living = Origin::http1().start().await;
+    let proxy = Proxy::with_endpoints([dying.to_string(), living.to_string()])
+        .upstream("balance = \"round_robin\"")
+        .start()
+        .await;
+
+    // Few enough for the part of the budget that needs no traffic before it.
+    let statuses = proxy.client().get("/").repeat(6).statuses().await;
+
+    assert_eq!(statuses, [200; 6]);
+    let retries = [("outcome", "answered")];
+    proxy.metrics_show("retries were answered", |m| m.sum("evenkeel_retries_total", &retries) >= 1.0).await;
+}

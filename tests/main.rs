@@ -1,7 +1,7 @@
 //! Promises made to users, one module each, kept by the real binary: real sockets, files and signals.
 //!
-//! `HTTP.md`, `DECISIONS.md` and `OPERATING.md` in words are these tests in code. Nothing here looks inside the process:
-//! what it promises can be seen from outside, by its clients, its endpoints and its operator.
+//! Nothing here looks inside the process: what it promises can be seen from outside, by its clients, its endpoints and its
+//! operator.
 
 mod access_log;
 mod admin;

@@ -1,6 +1,7 @@
 //! One message, one reading: what an intermediary owes that an HTTP library does not do for it.
 //!
-//! The rows of `HTTP.md` (U: towards the endpoint, D: towards the client), each with raw bytes on the side that misbehaves.
+//! Raw bytes on the side that misbehaves. A name that begins with u and a number is about the side of the endpoint, one with d about that of
+//! the client.
 
 mod endpoint;
 mod gone;

@@ -4,7 +4,7 @@ use evenkeel_balance::Rng;
 use evenkeel_model::Duration;
 
 /// From one question to the next while a verdict is turning, unless the configured interval is shorter: a dying endpoint is
-/// out, and a recovered one back, in seconds. BALANCE.md, "Active probes".
+/// out, and a recovered one back, in seconds.
 pub(crate) const TURNING: Duration = Duration::from_secs(1);
 
 /// The pause, longer or shorter by up to a fifth. Without it, probers that began together would go on together and meet each

@@ -20,6 +20,7 @@ use std::{
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 use tokio::sync::mpsc;
 use tower::Service;
@@ -305,6 +306,7 @@ where
         let cells = Arc::new(PerWorker::new(count));
         let log = log.map_or_else(|| AccessLog::start().map(Arc::new), Ok)?;
         let live = Live::new(snapshot);
+        let begun = Instant::now();
         let (mut senders, mut threads) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for id in 0..count {
             let (orders, receiver) = mpsc::unbounded_channel();
@@ -316,6 +318,7 @@ where
                 cells: Arc::clone(&cells),
                 connections: Arc::clone(&connections),
                 seed: seed(id),
+                begun,
             };
             let (filters, layer) = (filters.clone(), self.layer.clone());
             let run = move || {

@@ -6,6 +6,7 @@
 use super::parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart};
 use crate::route::RouteTable;
 use evenkeel_balance::{Endpoint, EndpointSet, Flag, Generation, Member};
+use evenkeel_guard::{RetryBudget, RetryLimits};
 use evenkeel_model::{Address, Config, ListenerName, RouteName, Upstream, UpstreamName};
 use evenkeel_net::Target;
 use evenkeel_telemetry::PerWorker;
@@ -147,6 +148,8 @@ impl<'a> Before<'a> {
         }
         let generation = old.map_or_else(Generation::default, |old| old.generation.clone());
         let cells = old.map_or_else(|| Arc::new(PerWorker::new(workers)), |old| Arc::clone(&old.cells));
+        let retries =
+            old.map_or_else(|| Arc::new(RetryBudget::new(RetryLimits::default())), |old| Arc::clone(&old.retries));
         let known: HashMap<&Address, &Arc<EndpointPart>> = old
             .iter()
             .flat_map(|old| old.settings.endpoints.iter().zip(&old.endpoints))
@@ -159,7 +162,7 @@ impl<'a> Before<'a> {
         let members = settings.endpoints.iter().zip(&endpoints);
         let members = members.map(|(s, part)| Member { endpoint: Arc::clone(&part.endpoint), weight: s.weight });
         let set = Arc::new(EndpointSet::new(members.collect(), generation.clone(), settings.balance));
-        Arc::new(UpstreamPart { settings: settings.clone(), generation, set, endpoints, cells })
+        Arc::new(UpstreamPart { settings: settings.clone(), generation, set, endpoints, cells, retries })
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::route::RouteTable;
 use evenkeel_balance::{Endpoint, EndpointSet, Generation};
+use evenkeel_guard::RetryBudget;
 use evenkeel_model::{Config, ListenerName, RouteName, Upstream};
 use evenkeel_net::Target;
 use evenkeel_telemetry::{EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells};
@@ -54,6 +55,8 @@ pub struct UpstreamPart {
     /// In the order of `settings.endpoints` and of `set`.
     pub endpoints: Box<[Arc<EndpointPart>]>,
     pub(crate) cells: Arc<PerWorker<UpstreamCells>>,
+    /// How many requests may be sent a second time.
+    pub(crate) retries: Arc<RetryBudget>,
 }
 
 /// An endpoint: its state, shared by all workers, and where it is.

@@ -3,7 +3,8 @@
 //! Three rules, from safe to careful. A pooled connection that the endpoint had closed costs nothing: the same endpoint is asked
 //! again over another one. A request that was never sent goes to another endpoint at once, whatever its method, to three distinct
 //! ones at most. One that was sent and got no byte of an answer goes to another endpoint once, if its method is idempotent
-//! (RFC 9110, section 9.2.2) and nothing of its body was taken.
+//! (RFC 9110, section 9.2.2), nothing of its body was taken, and the upstream's retry budget has room: in a full outage every request
+//! would be sent twice.
 
 use super::{
     attempt::{self, Failure, Sent},
@@ -26,6 +27,7 @@ pub(crate) async fn send(
     if exchange.upload().is_some_and(|upload| upload.too_large()) {
         return Err(ProxyError::BodyTooLarge);
     }
+    upstream.part.retries.on_request(exchange.worker().timers.now());
     let mut replay = Replay::of(request, exchange);
     let mut tried = Tried::default();
     let mut resent = false;
@@ -45,7 +47,9 @@ pub(crate) async fn send(
         tried.add(index);
         let again = match sent {
             Sent::Nothing => tried.len() < ENDPOINTS_MAX,
-            Sent::Unanswered => !std::mem::replace(&mut resent, true) && replay.is_idempotent(),
+            Sent::Unanswered => {
+                !std::mem::replace(&mut resent, true) && replay.is_idempotent() && in_budget(upstream, exchange)
+            }
             Sent::Answered => false,
         };
         if !again || !replay.is_possible(exchange) {
@@ -59,6 +63,15 @@ pub(crate) async fn send(
 fn pick(upstream: &LocalUpstream, tried: &Tried, exchange: &Exchange) -> Option<u32> {
     let mut random = exchange.worker().random();
     upstream.picker.borrow_mut().pick(exchange.hash_key(), tried.as_slice(), &mut random)
+}
+
+fn in_budget(upstream: &LocalUpstream, exchange: &Exchange) -> bool {
+    let worker = exchange.worker();
+    let granted = upstream.part.retries.try_spend(worker.timers.now());
+    if !granted {
+        upstream.part.cells.cell(worker.id).retry_budget_exhausted.inc();
+    }
+    granted
 }
 
 /// Counts how an attempt after the first one ended.

@@ -63,6 +63,8 @@ pub(crate) struct Seat {
     pub(crate) cells: Arc<PerWorker<WorkerCells>>,
     pub(crate) connections: Arc<ConcurrencyLimit>,
     pub(crate) seed: u64,
+    /// When all workers began: they share a clock.
+    pub(crate) begun: Instant,
 }
 
 impl Seat {
@@ -73,7 +75,7 @@ impl Seat {
     {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async move {
-            let timers = Timers::new(Instant::now());
+            let timers = Timers::new(self.begun);
             let mut rng = Rng::from_seed(self.seed);
             let snapshot = LocalSnapshot::new(self.snapshot, None, self.id, &mut rng);
             let worker = Worker::new(self.id, snapshot, timers, rng.next_u64(), self.log, self.cells, custom);
