@@ -45,13 +45,13 @@ fn try_run(options: &Demo) -> anyhow::Result<ExitCode> {
     let length = options.time;
     let config = path.clone();
     let log = folder.0.join("evenkeel.log");
+    let terminal = stdout().is_terminal();
+    if terminal && stderr().is_terminal() {
+        // The log would be written over the picture, which says itself what is wrong with the file.
+        let file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
+        rustix::stdio::dup2_stderr(file).context("standard error")?;
+    }
     let ready = move |ready: &Ready| {
-        let terminal = stdout().is_terminal();
-        if terminal && stderr().is_terminal() {
-            // It would be written over the picture. The picture says itself what is wrong with the file.
-            let log = std::fs::File::create(log).and_then(|log| Ok(rustix::stdio::dup2_stderr(log)?));
-            debug_assert!(log.is_ok(), "a file in a folder that we have just made");
-        }
         let target = ready.listeners.iter().find_map(|(_, address)| ip(address));
         let admin = ready.admin.as_ref().and_then(ip);
         thread::spawn(move || {
@@ -69,9 +69,11 @@ fn try_run(options: &Demo) -> anyhow::Result<ExitCode> {
         let _ = ended.await;
     });
     drop(stop);
-    if let Some(picture) = picture {
+    match picture {
         // It has printed its summary when it ends.
-        let _ = picture.join();
+        Some(picture) => drop(picture.join()),
+        // It did not start, and the reason may have gone into the log.
+        None => print!("{}", std::fs::read_to_string(&log).unwrap_or_default()),
     }
     Ok(code)
 }

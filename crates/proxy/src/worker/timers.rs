@@ -1,7 +1,7 @@
 //! Timeouts of one worker, checked by one coarse tick instead of one timer for each request.
 //!
 //! Setting and clearing a timeout is a store into a slot; nothing is allocated or sorted. Each tick looks at every slot in
-//! use and wakes the tasks whose time has come; ten thousand connections cost it some twenty microseconds.
+//! use and wakes the tasks whose time has come; walking over ten thousand takes some five microseconds.
 //! A timeout is never early and at most two ticks late.
 
 use std::{
@@ -119,9 +119,11 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let mut slots = self.timers.slots.borrow_mut();
-        slots[self.slot as usize] = Slot { due: NEVER, waker: None };
+        let unused = Slot { due: NEVER, waker: None };
+        let used = std::mem::replace(&mut self.timers.slots.borrow_mut()[self.slot as usize], unused);
         self.timers.free.borrow_mut().push(self.slot);
+        // Last, and with nothing borrowed: the last waker of a task frees the task, and whatever timers it still held.
+        drop(used);
     }
 }
 
