@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod architecture;
 mod balancing;
 mod check;
 mod dead_ends;
