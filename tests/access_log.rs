@@ -139,3 +139,15 @@ async fn a_log_that_cannot_be_opened_is_a_refusal_with_its_name() {
     assert_eq!(exit.code, Some(2), "{}", exit.stderr);
     assert!(exit.stderr.contains("/nowhere/access.log"), "{}", exit.stderr);
 }
+
+#[tokio::test]
+async fn it_can_go_to_standard_output_behind_the_ready_line() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).more("[access_log]\noutput = \"stdout\"").start().await;
+
+    assert_eq!(proxy.client().get("/x").status().await, 200);
+
+    eventually("the line is there", || proxy.stdout().len() == 2).await;
+    let line: serde_json::Value = serde_json::from_str(&proxy.stdout()[1]).unwrap();
+    assert_eq!((&line["path"], &line["status"]), (&"/x".into(), &200.into()), "{line}");
+}

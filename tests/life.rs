@@ -326,3 +326,21 @@ async fn an_admin_listener_off_loopback_serves_metrics_and_readiness_only() {
     }
     assert!(operator.post("/api/reload", "").status().await >= 400);
 }
+
+#[tokio::test]
+async fn without_a_word_in_the_file_there_is_a_worker_for_each_core_that_the_process_may_use() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    // A process begins with the cores of the thread that made it; only this thread is narrowed down.
+    let all = sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|core| all.is_set(*core)).unwrap();
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one).unwrap();
+    let text = "[listeners.web]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+    let proxy = Proxy::with_exactly(text).start().await;
+
+    sched_setaffinity(None, &all).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&proxy.stdout()[0]).unwrap();
+    assert_eq!(ready["workers"], 1, "{ready}");
+}
