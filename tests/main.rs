@@ -10,6 +10,7 @@ mod balancing;
 mod check;
 mod dead_ends;
 mod demo;
+mod examples;
 mod filters;
 mod forwarded;
 mod health;
