@@ -1,10 +1,15 @@
 //! Tells the program the revision that it was built from.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-env-changed=EVENKEEL_REVISION");
+    // Grows with each commit and each checkout. What is not there must not be named, or every build would run this again.
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    } else {
+        println!("cargo::rerun-if-changed=build.rs");
+    }
     let given = std::env::var("EVENKEEL_REVISION").ok();
     let asked = || {
         let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;

@@ -8,6 +8,7 @@ mod admin;
 mod architecture;
 mod balancing;
 mod check;
+mod connections;
 mod dead_ends;
 mod demo;
 mod examples;

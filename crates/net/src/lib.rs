@@ -8,9 +8,11 @@ mod descriptors;
 mod listen;
 mod stream;
 mod target;
+mod watched;
 
 pub use connect::{ConnectError, connect, connect_port};
 pub use descriptors::{Spare, raise_limit};
 pub use listen::{BindError, Listener, Listening, bind};
 pub use stream::{Peer, Stream};
 pub use target::Target;
+pub use watched::{Watch, Watched};

@@ -45,7 +45,11 @@ pub(super) async fn run(
 ) -> Result<Response<Body>, Failure> {
     let mut stale = 0;
     loop {
-        let pooled = if stale < STALE_MAX { Lease::from_pool(endpoint, exchange.worker()) } else { None };
+        let pooled = if stale < STALE_MAX {
+            Lease::from_pool(endpoint, exchange.worker(), !replay.is_repeatable())
+        } else {
+            None
+        };
         let cells = upstream.part.cells.cell(exchange.worker().id);
         let lease = if let Some(lease) = pooled {
             cells.pool_hits.inc();

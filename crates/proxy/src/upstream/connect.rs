@@ -10,7 +10,7 @@ use crate::{
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream},
 };
-use evenkeel_net::{ConnectError, Stream};
+use evenkeel_net::{ConnectError, Watched};
 use evenkeel_telemetry::ConnectResult;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -47,7 +47,8 @@ pub(super) async fn connect(
         }
     };
     cells.connects(ConnectResult::Ok).inc();
-    let wire = Rc::new(Wire::default());
+    let (stream, watch) = Watched::new(stream);
+    let wire = Rc::new(Wire::new(watch));
     let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire) });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_MAX);
@@ -56,15 +57,17 @@ pub(super) async fn connect(
         sent: Sent::Nothing,
     })?;
     // Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool.
+    let (ending, timers) = (Rc::clone(&wire), Rc::clone(&worker.timers));
     tokio::task::spawn_local(async move {
         let _ = connection.await;
+        ending.ended(timers.now());
     });
     Ok(Lease::fresh(sender, wire, endpoint, worker))
 }
 
 /// The endpoint's socket as hyper sees it: remembers whether bytes have moved.
 struct EndpointIo {
-    stream: Stream,
+    stream: Watched,
     wire: Rc<Wire>,
 }
 
@@ -82,8 +85,7 @@ impl AsyncWrite for EndpointIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.wire.wrote(&result);
-        result
+        this.wire.wrote(result, buf.len())
     }
 
     fn poll_write_vectored(
@@ -93,8 +95,7 @@ impl AsyncWrite for EndpointIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.wire.wrote(&result);
-        result
+        this.wire.wrote(result, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod connect;
+mod patience;
 mod pool;
 mod replay;
 mod send;

@@ -3,12 +3,13 @@
 //! No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
 //! answer was read, and is closed on every other path.
 
-use super::attempt::Sent;
+use super::{attempt::Sent, patience::Patience};
 use crate::{
     body::Body,
     worker::{LocalEndpoint, Timer, Worker},
 };
 use evenkeel_model as model;
+use evenkeel_net::Watch;
 use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
 use http::{Request, Response};
 use hyper::{
@@ -29,6 +30,7 @@ use std::{
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     settings: Cell<model::Pool>,
+    patience: Cell<Patience>,
     cells: RefCell<Option<Counted>>,
 }
 
@@ -42,6 +44,7 @@ struct Counted {
 struct Idle {
     connection: Connection,
     /// Milliseconds of the worker's clock.
+    since: u64,
     until: u64,
 }
 
@@ -63,11 +66,16 @@ enum State {
     Idle,
 }
 
-/// Bytes that have moved on a connection.
-#[derive(Debug, Default)]
+/// What has happened on a connection's socket.
+#[derive(Debug)]
 pub(super) struct Wire {
     read: Cell<u64>,
     written: Cell<u64>,
+    /// Bytes of the request in progress that were written.
+    begun: Cell<bool>,
+    watch: Watch,
+    /// When it ended, in milliseconds of the worker's clock.
+    ended: Cell<Option<u64>>,
 }
 
 /// Where a connection stood when a request was handed to it.
@@ -97,18 +105,37 @@ impl Pool {
     pub(crate) fn sweep(&self, now: u64) {
         let mut idle = self.idle.borrow_mut();
         if !idle.is_empty() {
-            idle.retain(|idle| idle.until > now && !idle.connection.sender.is_closed());
+            idle.retain(|idle| {
+                self.learn(&idle.connection, idle.since);
+                idle.until > now && !idle.connection.sender.is_closed()
+            });
+        }
+    }
+
+    /// Takes note if the endpoint has closed this connection, which had been idle `since`.
+    fn learn(&self, connection: &Connection, since: u64) {
+        // Taken, so that it is learnt once.
+        if let Some(ended) = connection.wire.ended.take() {
+            let mut patience = self.patience.get();
+            patience.learn(ended.saturating_sub(since));
+            self.patience.set(patience);
         }
     }
 }
 
 impl Lease {
-    /// A connection that is alive as far as we know, from the endpoint's pool.
-    pub(super) fn from_pool(endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Option<Self> {
+    /// A connection that is alive as far as we know, from the endpoint's pool. `surely`: a request that cannot be repeated is to be
+    /// sent, so the kernel is asked as well whether the endpoint has closed it; that costs a system call.
+    pub(super) fn from_pool(endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>, surely: bool) -> Option<Self> {
         let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
-        while let Some(Idle { mut connection, until }) = idle.pop() {
-            let alive = until > now && connection.expires > now && connection.sender.is_ready();
+        while let Some(Idle { mut connection, since, until }) = idle.pop() {
+            let mut alive = until > now && connection.expires > now && connection.sender.is_ready();
+            if alive && surely && !connection.wire.watch.is_quiet() {
+                connection.wire.ended(now);
+                alive = false;
+            }
+            endpoint.pool.learn(&connection, since);
             if alive {
                 connection.enter(State::Active);
                 connection.reused = true;
@@ -153,6 +180,7 @@ impl Lease {
 
     pub(super) fn mark(&self) -> Mark {
         let wire = &self.connection.wire;
+        wire.begun.set(false);
         Mark { read: wire.read.get(), written: wire.written.get(), returned: Cell::new(false) }
     }
 
@@ -188,12 +216,13 @@ impl Lease {
         if last || idle.len() >= settings.idle_connections_max || !connection.sender.is_ready() {
             return;
         }
-        let idle_for = connection.idle_max.map_or(settings.idle, |announced| announced.min(settings.idle));
-        if connection.expires <= now || idle_for.is_zero() {
+        let endpoints = connection.idle_max.map(milliseconds).or(endpoint.pool.patience.get().limit());
+        let idle_for = milliseconds(settings.idle).min(endpoints.unwrap_or(u64::MAX));
+        if connection.expires <= now || idle_for == 0 {
             return;
         }
         connection.enter(State::Idle);
-        idle.push(Idle { connection, until: now.saturating_add(milliseconds(idle_for)) });
+        idle.push(Idle { connection, since: now, until: now.saturating_add(idle_for) });
     }
 }
 
@@ -229,13 +258,30 @@ impl Drop for Connection {
 }
 
 impl Wire {
+    pub(super) fn new(watch: Watch) -> Self {
+        Self { read: Cell::default(), written: Cell::default(), begun: Cell::default(), watch, ended: Cell::default() }
+    }
+
+    pub(super) fn ended(&self, now: u64) {
+        self.ended.set(Some(now));
+    }
+
     pub(super) fn read(&self, bytes: usize) {
         self.read.set(self.read.get() + bytes as u64);
     }
 
-    pub(super) fn wrote(&self, result: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = result {
-            self.written.set(self.written.get() + *bytes as u64);
+    /// Notes a write of `offered` bytes. Once a part of the request is out, a failure to write the rest is not told to hyper, which
+    /// would give up: an endpoint that answers early and closes (413, 401) makes our writing fail while its answer is already
+    /// here to be read. If there is none, reading will fail as well.
+    pub(super) fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Ok(bytes)) => {
+                self.written.set(self.written.get() + bytes as u64);
+                self.begun.set(true);
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(_)) if self.begun.get() => Poll::Ready(Ok(offered)),
+            other => other,
         }
     }
 }

@@ -15,6 +15,7 @@ pub(super) struct Replay {
     method: Method,
     uri: Uri,
     fields: Vec<(HeaderName, HeaderValue)>,
+    bodiless: bool,
 }
 
 impl Replay {
@@ -23,7 +24,8 @@ impl Replay {
         frame(&mut request, exchange);
         let mut fields = exchange.worker().spare_fields();
         fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
-        Self { method: request.method().clone(), uri: request.uri().clone(), fields, first: Some(request) }
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Self { method, uri, fields, bodiless: exchange.upload().is_none(), first: Some(request) }
     }
 
     /// The request; made again if it has been taken before.
@@ -33,7 +35,8 @@ impl Replay {
             *request.method_mut() = self.method.clone();
             *request.uri_mut() = self.uri.clone();
             *request.version_mut() = Version::HTTP_11;
-            request.headers_mut().extend(self.fields.iter().map(|(n, v)| (Some(n.clone()), v.clone())));
+            // Appended one by one: a field may have many lines.
+            request.headers_mut().extend(self.fields.iter().cloned());
             request
         })
     }
@@ -50,6 +53,11 @@ impl Replay {
 
     pub(super) fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
+    }
+
+    /// Whether it may be sent again even when nobody knows what the endpoint made of it.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.bodiless && self.is_idempotent()
     }
 
     pub(super) fn is_head(&self) -> bool {
