@@ -139,3 +139,57 @@ async fn idle_connections_of_an_endpoint_that_restarts_are_not_used_again() {
 
     assert_eq!(proxy.client().post("/", "x").repeat(4).statuses().await, [200; 4]);
 }
+
+const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+
+#[tokio::test]
+async fn a_client_is_told_to_continue_when_its_endpoint_agrees() {
+    let (gate, _) = tokio::sync::watch::channel(false);
+    let (arrived, _) = tokio::sync::watch::channel(false);
+    let agrees = Script::new()
+        .reads_head()
+        .waits_for(&gate)
+        .sends("HTTP/1.1 100 Continue\r\n\r\n")
+        .waits_for(&arrived)
+        .sends("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let origin = RawOrigin::start(agrees).await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    let mut wire = proxy.wire().await;
+
+    wire.send(UPLOAD).await;
+    origin.has_received(0, 1).await;
+    assert!(origin.received_text().to_lowercase().contains("expect: 100-continue"));
+    gate.send_replace(true);
+
+    assert_eq!(wire.response().await.status, 100);
+    wire.send("hi").await;
+    arrived.send_replace(true);
+    assert_eq!(wire.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_an_expected_body_costs_no_upload() {
+    let refuses = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno";
+    let origin = RawOrigin::start(Script::new().reads_head().sends(refuses).stalls()).await;
+    let proxy = Proxy::with_upstream(&origin).start().await;
+    let mut wire = proxy.wire().await;
+
+    wire.send(UPLOAD).await;
+
+    // The first answer is the final one: no 100 was sent, so the client keeps its body.
+    assert_eq!(wire.response().await.status, 401);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_knows_no_100_gets_the_body_after_a_short_wait() {
+    let origin = Origin::http1().start().await;
+    let silent = RawOrigin::start(Script::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")).await;
+    for endpoint in [origin.to_string(), silent.to_string()] {
+        let proxy = Proxy::with_upstream(endpoint).start().await;
+        let mut wire = proxy.wire().await;
+        wire.send(UPLOAD).await;
+        assert_eq!(wire.response().await.status, 100);
+        wire.send("hi").await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+}

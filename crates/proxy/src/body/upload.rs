@@ -13,7 +13,12 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
+use tokio::sync::watch;
+
+/// How long an endpoint may take to say `100 Continue`; curl waits as long for us.
+const AGREEMENT_MAX: Duration = Duration::from_secs(1);
 
 /// What went wrong on the client's side while its body was sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +37,15 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct Upload(Rc<Shared>);
 
+type Agreement = Pin<Box<dyn Future<Output = ()>>>;
+
 struct Shared {
     incoming: RefCell<Incoming>,
     connection: Rc<ClientConnection>,
     stall: RefCell<Option<Timer>>,
     begun: Cell<bool>,
+    /// Over when the endpoint has agreed to the body, or has had its time to.
+    agreement: RefCell<Option<Agreement>>,
     /// The length that was announced; it stays when frames have been taken.
     length: Option<u64>,
     received: Cell<u64>,
@@ -53,6 +62,7 @@ impl Upload {
             connection: Rc::clone(connection),
             stall: RefCell::default(),
             begun: Cell::new(false),
+            agreement: RefCell::default(),
             length,
             received: Cell::new(0),
             left: Cell::new(body_max.unwrap_or(u64::MAX)),
@@ -75,6 +85,15 @@ impl Upload {
         self.0.begun.get()
     }
 
+    /// Asks for no byte before `agreed` becomes true or a second is over. RFC 9110, section 10.1.1: the wait must have an end, for there
+    /// are servers that never send 100.
+    pub(crate) fn wait_for(&self, mut agreed: watch::Receiver<bool>) {
+        let agreement = async move {
+            let _ = tokio::time::timeout(AGREEMENT_MAX, agreed.wait_for(|agreed| *agreed)).await;
+        };
+        self.0.agreement.replace(Some(Box::pin(agreement)));
+    }
+
     /// Bytes so far.
     pub(crate) fn received(&self) -> u64 {
         self.0.received.get()
@@ -92,6 +111,10 @@ impl Upload {
 
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let shared = &*self.0;
+        if let Some(agreement) = &mut *shared.agreement.borrow_mut() {
+            std::task::ready!(agreement.as_mut().poll(cx));
+        }
+        shared.agreement.take();
         shared.begun.set(true);
         let mut incoming = shared.incoming.borrow_mut();
         let frame = match Pin::new(&mut *incoming).poll_frame(cx) {

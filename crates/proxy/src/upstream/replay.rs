@@ -7,7 +7,8 @@ use crate::{
     body::Body,
     request::{CHUNKED, Exchange, plain_length},
 };
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use tokio::sync::watch;
 
 /// A request that can be made again.
 pub(super) struct Replay {
@@ -16,21 +17,29 @@ pub(super) struct Replay {
     uri: Uri,
     fields: Vec<(HeaderName, HeaderValue)>,
     bodiless: bool,
+    /// Told when the endpoint says `100 Continue` to a client that waits for it.
+    agreed: Option<watch::Sender<bool>>,
 }
 
 impl Replay {
     /// Takes a request that is ready to leave, and gives it the one right framing.
     pub(super) fn of(mut request: Request<Body>, exchange: &Exchange) -> Self {
+        let waits = exchange.upload().filter(|_| waits_for_agreement(&mut request));
+        let agreed = waits.map(|upload| {
+            let (agreed, receiver) = watch::channel(false);
+            upload.wait_for(receiver);
+            agreed
+        });
         frame(&mut request, exchange);
         let mut fields = exchange.worker().spare_fields();
         fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { method, uri, fields, bodiless: exchange.upload().is_none(), first: Some(request) }
+        Self { method, uri, fields, bodiless: exchange.upload().is_none(), agreed, first: Some(request) }
     }
 
     /// The request; made again if it has been taken before.
     pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
-        self.first.take().unwrap_or_else(|| {
+        let mut request = self.first.take().unwrap_or_else(|| {
             let mut request = Request::new(Body::again(exchange.upload()));
             *request.method_mut() = self.method.clone();
             *request.uri_mut() = self.uri.clone();
@@ -38,7 +47,15 @@ impl Replay {
             // Appended one by one: a field may have many lines.
             request.headers_mut().extend(self.fields.iter().cloned());
             request
-        })
+        });
+        if let Some(agreed) = self.agreed.clone() {
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    agreed.send_replace(true);
+                }
+            });
+        }
+        request
     }
 
     /// hyper gave it back untouched.
@@ -68,6 +85,20 @@ impl Replay {
     pub(super) fn end(&mut self, exchange: &Exchange) {
         exchange.worker().take_back_fields(std::mem::take(&mut self.fields));
     }
+}
+
+/// Whether the client sends its body only after a `100 Continue` (RFC 9110, section 10.1.1). From an HTTP/1.0 client that means nothing,
+/// and goes no further.
+fn waits_for_agreement(request: &mut Request<Body>) -> bool {
+    let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if !request.headers().get(header::EXPECT).is_some_and(waits) {
+        return false;
+    }
+    if request.version() < Version::HTTP_11 {
+        request.headers_mut().remove(header::EXPECT);
+        return false;
+    }
+    true
 }
 
 /// The one place where a request's framing is decided. hyper would send a body of unknown length with GET or HEAD, or in
