@@ -231,3 +231,33 @@ async fn an_endpoint_that_stops_reading_an_upload_is_given_up_also_when_the_clie
 
     proxy.is_idle().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_takes_longer_than_its_whole_time_is_cut() {
+    let script = Script::new()
+        .reads_request()
+        .sends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        .drips("x".repeat(100), Duration::from_millis(50));
+    let origin = RawOrigin::start(script).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.total = \"300ms\"").start().await;
+    let begun = Instant::now();
+
+    let response = Wire::exchange(proxy.web(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    in_about(SHORT, begun.elapsed());
+    assert!(response.status == 200 && !response.is_complete(), "{response:?}");
+    proxy.counts_local("upstream_timeout", 1).await;
+}
+
+#[tokio::test]
+async fn the_whole_time_includes_the_wait_for_the_head_and_leaves_quick_answers_alone() {
+    let late = Answer::text("late").after(Duration::from_mins(10));
+    let origin = Origin::http1().at("/late", late).start().await;
+    let proxy = Proxy::with_upstream(&origin).upstream("timeouts.total = \"300ms\"").start().await;
+    let begun = Instant::now();
+
+    assert_eq!(proxy.client().get("/late").status().await, 504);
+
+    in_about(SHORT, begun.elapsed());
+    assert_eq!(proxy.client().get("/").repeat(20).statuses().await, [200; 20]);
+}

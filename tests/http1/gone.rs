@@ -98,3 +98,17 @@ async fn a_client_that_ends_its_side_while_it_waits_counts_as_gone() {
     wire.rest().await;
     is_written_down(&proxy, &origin).await;
 }
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_while_it_waits_is_answered_where_the_listener_says_so() {
+    let origin = Origin::http1().answers(Answer::text("patience").after(Duration::from_millis(300))).start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("half_closed_clients = \"serve\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("the endpoint has the request", || origin.in_flight() == 1).await;
+
+    wire.finish().await;
+
+    assert_eq!(wire.response().await.text(), "patience");
+    wire.closed().await;
+}

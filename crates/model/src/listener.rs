@@ -11,4 +11,17 @@ pub struct Listener {
     pub listen: Address,
     /// How long we wait for its clients.
     pub timeouts: ClientTimeouts,
+    /// What becomes of a request whose client has closed its sending side.
+    pub half_closed_clients: HalfClosedClients,
+}
+
+/// What becomes of a request whose client has closed its sending side. A client that went away looks the same (FIN), so most
+/// balancers cancel (nginx, Envoy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HalfClosedClients {
+    /// It is cancelled, at its endpoint as well.
+    #[default]
+    Cancel,
+    /// It is answered. A client that is gone is noticed only when its answer cannot be written.
+    Serve,
 }

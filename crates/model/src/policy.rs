@@ -33,6 +33,8 @@ pub struct UpstreamTimeouts {
     pub response_head: Duration,
     /// Without a byte of the response body.
     pub body_stall: Duration,
+    /// From the request's head to the last byte of its answer, all attempts together. `None`: no limit; a download may take hours.
+    pub total: Option<Duration>,
 }
 
 impl Default for UpstreamTimeouts {
@@ -42,6 +44,7 @@ impl Default for UpstreamTimeouts {
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(60),
             body_stall: Duration::from_secs(60),
+            total: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, Listener, ListenerName};
+use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName};
 
 pub(super) static LISTENER: Table = Table {
     doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
@@ -22,8 +22,15 @@ pub(super) static LISTENER: Table = Table {
             "What clients speak: http is HTTP/1.1.",
         ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
+        Key::preset(
+            "half_closed_clients",
+            Shape::Choice { words: &["cancel", "serve"], later: &[] },
+            Literal::Text("cancel"),
+            "A client that closes its sending side and waits looks like one that went away. cancel: its request is given up, at the \
+             endpoint as well. serve: it is answered; take it for clients that do so, such as nc -N.",
+        ),
     ],
-    later: &["tls", "upstream", "half_closed_clients", "proxy_protocol", "http2", "http3", "connections_max"],
+    later: &["tls", "upstream", "proxy_protocol", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
@@ -71,8 +78,16 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
     section.preset::<Word>("protocol");
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
-    let listener =
-        name.zip(address.as_ref()).map(|(name, address)| Listener { name, listen: address.value.clone(), timeouts });
+    let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
+        "serve" => HalfClosedClients::Serve,
+        _ => HalfClosedClients::Cancel,
+    };
+    let listener = name.zip(address.as_ref()).map(|(name, address)| Listener {
+        name,
+        listen: address.value.clone(),
+        timeouts,
+        half_closed_clients,
+    });
     Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
 }
 

@@ -117,8 +117,14 @@ static TIMEOUTS: Table = Table {
             Literal::Text("60s"),
             "Without a byte of the response's body. Raise it for streams that are silent for long.",
         ),
+        Key::optional(
+            "total",
+            Shape::TIMEOUT,
+            "no limit",
+            "From the request's head to the last byte of its answer, all attempts together. Write it where a late answer is worth nothing.",
+        ),
     ],
-    later: &["tls", "total", "tunnel_idle", "attempt"],
+    later: &["tls", "tunnel_idle", "attempt"],
 };
 
 static POOL: Table = Table {
@@ -243,6 +249,7 @@ fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
         connect: section.preset("connect"),
         response_head: section.preset("response_head"),
         body_stall: section.preset("body_stall"),
+        total: section.get("total"),
     }
 }
 

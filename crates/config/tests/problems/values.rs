@@ -100,7 +100,7 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
         format!("\"{key}\" is not in this version | {key} | the key is reserved for a later one: take it out")
     };
     assert_eq!(listener("tls = {}"), [later("tls")]);
-    assert_eq!(listener("half_closed_clients = \"serve\""), [later("half_closed_clients")]);
+    assert_eq!(listener("proxy_protocol = \"serve\""), [later("proxy_protocol")]);
     assert_eq!(listener("protocol = \"h2c\""), ["\"h2c\" is not in this version | \"h2c\" | in this one: \"http\""]);
     for key in ["priority", "zone", "connections_max"] {
         assert_eq!(endpoints(&format!("[{{ address = \"a:1\", {key} = 1 }}]")), [later(key)]);

@@ -19,6 +19,15 @@ use std::{
     time::Duration,
 };
 
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Without a byte.
+    pub(crate) stall: Duration,
+    /// As a whole, counted from its head.
+    pub(crate) total: Option<Duration>,
+}
+
 /// An endpoint's answer on its way to a client.
 pub(crate) struct Download {
     incoming: Incoming,
@@ -26,13 +35,20 @@ pub(crate) struct Download {
     /// Set while we wait for bytes; a clock of its own only when there was a first wait.
     stall: Option<Timer>,
     stall_after: Duration,
+    /// Runs out when the whole answer is too late.
+    total: Option<Timer>,
     /// The client can see the end only in the end of its connection (HTTP/1.0, no length).
     close_delimited: bool,
 }
 
 impl Download {
-    pub(crate) fn new(incoming: Incoming, lease: Lease, stall_after: Duration, close_delimited: bool) -> Self {
-        Self { incoming, lease: Some(lease), stall: None, stall_after, close_delimited }
+    pub(crate) fn new(incoming: Incoming, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
+        let total = limits.total.map(|total| {
+            let timer = lease.timer();
+            timer.set(total);
+            timer
+        });
+        Self { incoming, lease: Some(lease), stall: None, stall_after: limits.stall, total, close_delimited }
     }
 
     pub(super) fn poll_frame(
@@ -40,6 +56,9 @@ impl Download {
         cx: &mut Context<'_>,
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
+            return self.cut(Reason::UpstreamTimeout, exchange);
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(stall) = &self.stall {

@@ -3,7 +3,7 @@
 mod download;
 mod upload;
 
-pub(crate) use download::Download;
+pub(crate) use download::{Download, Limits};
 pub(crate) use upload::{Fault, Upload};
 
 use crate::{

@@ -5,6 +5,7 @@ use super::{
     io::ClientIo,
 };
 use crate::{body::Body, worker::faults};
+use evenkeel_model::HalfClosedClients;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::Reason;
 use http::{Request, Response};
@@ -56,6 +57,7 @@ where
     let mut http = http1::Builder::new()
         .max_buf_size(BUFFER_MAX.max(head_max))
         .max_header_size(head_max)
+        .half_close(connection.listener().half_closed.get() == HalfClosedClients::Serve)
         .serve_connection(io, adapter);
     let mut ending = false;
     let ended = std::future::poll_fn(|cx| {

@@ -123,6 +123,11 @@ impl Exchange {
         self.client.map_or(HashKey(0), HashKey::of_ip)
     }
 
+    /// What is left of the time that this request may take at `upstream`; zero when it is over.
+    pub(crate) fn time_left(&self, total: Option<Duration>) -> Option<Duration> {
+        total.map(|total| total.saturating_sub(self.begun.elapsed()))
+    }
+
     /// A number by which a person finds the log line. Made only when one is shown.
     pub(crate) fn request_id(&mut self) -> u64 {
         if self.id == 0 {

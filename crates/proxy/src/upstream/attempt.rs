@@ -2,7 +2,7 @@
 
 use super::{connect, pool::Lease, replay::Replay};
 use crate::{
-    body::{Body, Download, Fault},
+    body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
@@ -79,7 +79,9 @@ async fn over(
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
     let mark = lease.mark();
-    let answer = within(timeouts.response_head, &lease.timer(), exchange, lease.send(request)).await;
+    let left = exchange.time_left(timeouts.total);
+    let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
+    let answer = within(limit, left.is_some(), &lease.timer(), exchange, lease.send(request)).await;
     let failed = match answer {
         Ok(Ok(response)) => {
             replay.end(exchange);
@@ -93,8 +95,7 @@ async fn over(
             failed
         }
         Err(TimedOut) => {
-            let error =
-                ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: timeouts.response_head };
+            let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
             return Err(Failure { error, sent: Sent::Answered });
         }
     };
@@ -145,20 +146,22 @@ fn accept(
     if let Some(seconds) = manner.idle {
         lease.idle_at_most(seconds);
     }
-    let body_stall = upstream.part.settings.timeouts.body_stall;
+    let timeouts = upstream.part.settings.timeouts;
+    let limits = Limits { stall: timeouts.body_stall, total: exchange.time_left(timeouts.total) };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
     Ok(response.map(|incoming| {
         let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
-        Body::download(Download::new(incoming, lease, body_stall, close_delimited))
+        Body::download(Download::new(incoming, lease, limits, close_delimited))
     }))
 }
 
 struct TimedOut;
 
 /// Waits for the head of an answer. The time runs while the endpoint has the turn: as long as it takes more of the body, the wait
-/// begins anew.
+/// begins anew, unless `once`.
 async fn within<T>(
     limit: Duration,
+    once: bool,
     timer: &Timer,
     exchange: &Exchange,
     answer: impl Future<Output = T>,
@@ -172,7 +175,7 @@ async fn within<T>(
         }
         while timer.poll(cx).is_ready() {
             let now = exchange.upload().map_or(0, |upload| upload.received());
-            if now == taken {
+            if once || now == taken {
                 return Poll::Ready(Err(TimedOut));
             }
             taken = now;

@@ -35,7 +35,9 @@ pub(super) async fn connect(
     let worker = exchange.worker();
     let cells = upstream.part.cells.cell(worker.id);
     let address = || exchange.endpoint_address();
-    let stream = match evenkeel_net::connect(&endpoint.part.target, upstream.part.settings.timeouts.connect).await {
+    let timeouts = upstream.part.settings.timeouts;
+    let limit = exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect));
+    let stream = match evenkeel_net::connect(&endpoint.part.target, limit).await {
         Ok(stream) => stream,
         Err(cause) => {
             let timed_out = matches!(cause, ConnectError::TimedOut { .. });

@@ -6,7 +6,7 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -38,10 +38,24 @@ pub(crate) struct LocalEndpoint {
 pub(crate) struct LocalListener {
     pub(crate) part: Arc<ListenerPart>,
     pub(crate) timeouts: Cell<ClientTimeouts>,
+    pub(crate) half_closed: Cell<HalfClosedClients>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
     pub(crate) ended: Cell<bool>,
+}
+
+impl LocalListener {
+    /// A listener that is to be configured.
+    pub(super) fn new(part: &Arc<ListenerPart>) -> Self {
+        Self {
+            part: Arc::clone(part),
+            timeouts: Cell::default(),
+            half_closed: Cell::default(),
+            closing: Cell::default(),
+            ended: Cell::default(),
+        }
+    }
 }
 
 impl LocalSnapshot {

@@ -13,15 +13,7 @@ use evenkeel_model::{Address, Listener, ListenerName};
 use evenkeel_net::Listening;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
 use http::{Request, Response};
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    convert::Infallible,
-    io,
-    rc::Rc,
-    sync::Arc,
-    time::Instant,
-};
+use std::{cell::RefCell, collections::HashMap, convert::Infallible, io, rc::Rc, sync::Arc, time::Instant};
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc},
@@ -147,15 +139,9 @@ where
         let mut acceptors = HashMap::new();
         let mut listeners = HashMap::new();
         for (settings, part) in snapshot.config().listeners.iter().zip(&snapshot.listeners) {
-            let listener = self.listeners.remove(&settings.name).unwrap_or_else(|| {
-                let timeouts = Cell::new(settings.timeouts);
-                Rc::new(LocalListener {
-                    part: Arc::clone(part),
-                    timeouts,
-                    closing: Cell::default(),
-                    ended: Cell::default(),
-                })
-            });
+            let listener = self.listeners.remove(&settings.name);
+            let listener = listener.unwrap_or_else(|| Rc::new(LocalListener::new(part)));
+            listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
