@@ -25,3 +25,4 @@ mod reload_under_load;
 mod routing;
 mod timeouts;
 mod unix;
+mod upgrades;

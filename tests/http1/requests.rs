@@ -68,20 +68,6 @@ async fn d6_an_upgrade_to_h2c_is_taken_off_and_the_request_served() {
 }
 
 #[tokio::test]
-async fn d6_a_websocket_is_not_opened_in_this_version() {
-    let (proxy, origin) = recorded().await;
-    let request = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-    let response = Wire::exchange(proxy.web(), request).await;
-
-    assert_ne!(response.status, 101);
-    for request in origin.requests() {
-        assert!(fields(&request).iter().all(|field| !field.starts_with("upgrade")), "{request}");
-    }
-}
-
-#[tokio::test]
 async fn d9_te_trailers_and_the_trailers_of_both_sides_are_passed_on() {
     let answer =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: down\r\n\r\n";

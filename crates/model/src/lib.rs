@@ -13,6 +13,7 @@ mod policy;
 mod probe;
 mod route;
 mod units;
+mod upgrade;
 mod upstream;
 
 pub use address::{Address, AddressError, HostName};
@@ -24,4 +25,5 @@ pub use policy::{ClientTimeouts, Limits, Pool, UpstreamTimeouts};
 pub use probe::{HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
+pub use upgrade::{UpgradeToken, UpgradeTokenError};
 pub use upstream::{Algorithm, Endpoint, Upstream};

@@ -35,6 +35,8 @@ pub struct UpstreamTimeouts {
     pub body_stall: Duration,
     /// From the request's head to the last byte of its answer, all attempts together. `None`: no limit; a download may take hours.
     pub total: Option<Duration>,
+    /// Without a byte in either direction of an upgraded connection.
+    pub tunnel_idle: Duration,
 }
 
 impl Default for UpstreamTimeouts {
@@ -45,6 +47,7 @@ impl Default for UpstreamTimeouts {
             response_head: Duration::from_secs(60),
             body_stall: Duration::from_secs(60),
             total: None,
+            tunnel_idle: Duration::from_secs(3600),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which requests go to which upstream.
 
-use crate::{Filter, ListenerName, RouteName, UpstreamName};
+use crate::{Filter, ListenerName, RouteName, UpgradeToken, UpstreamName};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which requests go to which upstream, and what is done to them on the way. All conditions must hold; an empty one holds always.
@@ -20,6 +20,8 @@ pub struct Route {
     pub headers: Vec<HeaderMatch>,
     /// Steps, in order.
     pub filters: Vec<Filter>,
+    /// Protocols to which a client may switch its connection here; empty: none.
+    pub upgrades: Vec<UpgradeToken>,
     /// Where it goes. `None` only if a filter answers every request (redirect, fixed response).
     pub upstream: Option<UpstreamName>,
 }

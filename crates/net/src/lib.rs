@@ -6,6 +6,7 @@
 mod connect;
 mod descriptors;
 mod listen;
+mod relay;
 mod stream;
 mod target;
 mod watched;
@@ -13,6 +14,7 @@ mod watched;
 pub use connect::{ConnectError, connect, connect_port};
 pub use descriptors::{Spare, raise_limit};
 pub use listen::{BindError, Listener, Listening, bind};
+pub use relay::{Carried, Relay, RelayEnd};
 pub use stream::{Peer, Stream};
 pub use target::Target;
 pub use watched::{Watch, Watched};

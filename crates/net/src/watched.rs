@@ -27,6 +27,11 @@ pub struct Watched {
 pub struct Watch(Rc<Cell<Option<RawFd>>>);
 
 impl Watched {
+    /// See [`Stream::abort_on_close`].
+    pub fn abort_on_close(&self) {
+        self.stream.abort_on_close();
+    }
+
     /// Takes a stream, and gives the watch over it.
     #[must_use]
     pub fn new(stream: Stream) -> (Self, Watch) {

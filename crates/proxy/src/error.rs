@@ -49,6 +49,9 @@ pub enum MalformedResponse {
     /// RFC 9110, section 15.2.2: 101 answers an Upgrade field.
     #[error("101 Switching Protocols without having been asked")]
     UnaskedUpgrade,
+    /// RFC 9110, section 7.8: a server must not switch to a protocol that was not asked for.
+    #[error("101 Switching Protocols to another protocol than the one asked for")]
+    OtherUpgrade,
 }
 
 /// Why a request gets an answer of our own.

@@ -2,7 +2,7 @@
 
 use crate::support::{Running, builder, config, filtered, text};
 use evenkeel_proxy::{Body, CustomFilter, Flow};
-use evenkeel_testkit::Origin;
+use evenkeel_testkit::{Origin, RawOrigin, Script};
 use http::{HeaderValue, Request, Response, StatusCode};
 use std::{
     cell::Cell,
@@ -155,4 +155,31 @@ async fn a_layer_may_answer_itself_and_may_change_what_passes() {
         assert_eq!(origin.last_seen().body, "a body");
     }
     assert_eq!(client.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_layer_that_takes_a_101_away_opens_no_tunnel() {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let origin = RawOrigin::start(Script::new().reads_head().sends(switch).stalls()).await;
+    let settings = config(&text(&origin));
+    let proxy = Running::start(move || {
+        let layer = |inner: evenkeel_proxy::ProxyService| {
+            inner.map_response(|mut response: Response<Body>| {
+                assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+                *response.status_mut() = StatusCode::FORBIDDEN;
+                response
+            })
+        };
+        builder(settings, 1).layer(layer).run()
+    })
+    .await;
+    let mut wire = proxy.wire().await;
+
+    for n in 0..2 {
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        assert_eq!(wire.response().await.status, 403);
+        origin.is_left(n).await;
+    }
+
+    proxy.is_idle().await;
 }

@@ -90,6 +90,8 @@ families! {
 
     CONNECTIONS = Gauge "evenkeel_connections"
         "Open client connections.";
+    TUNNELS = Gauge "evenkeel_tunnels"
+        "Open client connections that were upgraded to another protocol, such as WebSocket.";
     CONNECTIONS_TOTAL = Counter "evenkeel_connections_total"
         "Client connections accepted.";
     CONNECTIONS_QUEUED = Counter "evenkeel_connections_queued_total"

@@ -142,6 +142,10 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
     for (listener, cells) in listeners {
         page.sample(&[("listener", listener)], cells.iter().map(|cell| cell.connections.get()).sum::<i64>());
     }
+    page.family(&names::TUNNELS);
+    for (listener, cells) in listeners {
+        page.sample(&[("listener", listener)], cells.iter().map(|cell| cell.tunnels.get()).sum::<i64>());
+    }
     type Count = fn(&ListenerCells) -> u64;
     let counts: [(&Family, Count); 3] = [
         (&names::CONNECTIONS_TOTAL, |cell| cell.connections_total.get()),

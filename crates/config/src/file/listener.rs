@@ -58,7 +58,7 @@ static TIMEOUTS: Table = Table {
              so that it is never we who close a connection it is about to use.",
         ),
     ],
-    later: &["tls", "tunnel_idle", "total"],
+    later: &["tls", "total"],
 };
 
 /// A listener whose address has not been compared with others yet.

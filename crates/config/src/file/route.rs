@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     error::{Finding, Place},
-    shape::{Key, Shape, Table},
+    shape::{Key, Literal, Shape, Table},
     walk::{Entry, Node, Section},
 };
-use evenkeel_model::{Filter, HeaderMatch, HostPattern, PathMatch, RouteName};
+use evenkeel_model::{Filter, HeaderMatch, HostPattern, PathMatch, RouteName, UpgradeToken};
 use http::Method;
 
 pub(super) static ROUTE: Table = Table {
@@ -53,6 +53,13 @@ pub(super) static ROUTE: Table = Table {
             "none",
             "Steps that change, answer or refuse a request, in this order.",
         ),
+        Key::preset(
+            "upgrades",
+            Shape::List(&Shape::Text("^[^/, ]+(/[^/, ]+)?$"), 0),
+            Literal::List(&[Literal::Text("websocket")]),
+            "Protocols to which a client may switch its connection. []: none; a request that asks for another is served as if it \
+             had not asked. h2c is never passed on.",
+        ),
         Key::optional(
             "upstream",
             Shape::NAME,
@@ -74,6 +81,7 @@ pub(crate) struct RouteDraft<'a> {
     pub(crate) methods: Vec<Method>,
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) filters: Vec<Filter>,
+    pub(crate) upgrades: Vec<UpgradeToken>,
     pub(crate) upstream: Option<Placed<&'a str>>,
     /// Nothing about it is wrong, so that its conditions are those that were meant.
     pub(crate) sound: bool,
@@ -98,6 +106,7 @@ pub(super) fn read(node: Node<'_>) -> Option<RouteDraft<'_>> {
         methods,
         headers,
         filters,
+        upgrades: upgrades(&section),
         upstream,
         sound: node.report().len() == found_before,
     })
@@ -154,6 +163,13 @@ fn header(entry: Entry<'_>) -> Option<HeaderMatch> {
     }
     let any = entry.node.affirmed("a string or true", "true asks for any value; to ask for nothing, take the key out");
     any.then_some(HeaderMatch { name: name?, value: None })
+}
+
+fn upgrades(section: &Section<'_>) -> Vec<UpgradeToken> {
+    match section.node("upgrades") {
+        Some(_) => section.list("upgrades").into_iter().filter_map(|node| node.parsed("a protocol")).collect(),
+        None => vec![UpgradeToken::websocket()],
+    }
 }
 
 fn filters(section: &Section<'_>) -> Vec<Filter> {

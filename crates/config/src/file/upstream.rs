@@ -123,8 +123,15 @@ static TIMEOUTS: Table = Table {
             "no limit",
             "From the request's head to the last byte of its answer, all attempts together. Write it where a late answer is worth nothing.",
         ),
+        Key::preset(
+            "tunnel_idle",
+            Shape::TIMEOUT,
+            Literal::Text("1h"),
+            "Without a byte in either direction of an upgraded connection, such as a WebSocket. Lower it when clients vanish without \
+             a word and endpoints do not ping; a tunnel keeps the value of its begin.",
+        ),
     ],
-    later: &["tls", "tunnel_idle", "attempt"],
+    later: &["tls", "attempt"],
 };
 
 static POOL: Table = Table {
@@ -250,6 +257,7 @@ fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
         response_head: section.preset("response_head"),
         body_stall: section.preset("body_stall"),
         total: section.get("total"),
+        tunnel_idle: section.preset("tunnel_idle"),
     }
 }
 

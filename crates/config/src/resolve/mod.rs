@@ -52,6 +52,7 @@ fn route(draft: RouteDraft<'_>, name: RouteName) -> Option<Route> {
         methods: draft.methods,
         headers: draft.headers,
         filters: draft.filters,
+        upgrades: draft.upgrades,
         upstream,
     })
 }

@@ -7,8 +7,9 @@ pub(crate) use download::{Download, Limits};
 pub(crate) use upload::{Fault, Upload};
 
 use crate::{
-    connection::ClientConnection,
+    connection::{ClientConnection, Tunnel},
     request::{End, Exchange},
+    upstream::Switched,
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -36,6 +37,8 @@ enum Kind {
     Full(Bytes),
     Upload(Upload),
     Download(Box<Download>),
+    /// No bytes of HTTP: what follows a 101.
+    Switched(Box<Switched>),
 }
 
 /// Why a body ended before its end.
@@ -75,6 +78,21 @@ impl Body {
         Self { kind: Kind::Download(Box::new(download)), exchange: None, connection: None }
     }
 
+    /// What follows a 101.
+    pub(crate) fn switched(endpoint: Switched) -> Self {
+        Self { kind: Kind::Switched(Box::new(endpoint)), exchange: None, connection: None }
+    }
+
+    /// Leaves what follows a 101 to the client's connection, which opens the tunnel once the 101 is written.
+    pub(crate) fn open_tunnel(&mut self) {
+        if let Kind::Switched(endpoint) = std::mem::take(&mut self.kind)
+            && let Some(exchange) = self.exchange.take()
+            && let Some(connection) = exchange.connection().cloned()
+        {
+            connection.will_tunnel(Tunnel { exchange, endpoint });
+        }
+    }
+
     /// The same client's bytes for another attempt; only while none was taken.
     pub(crate) fn again(upload: Option<&Upload>) -> Self {
         let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.clone()));
@@ -93,7 +111,7 @@ impl Body {
     pub(crate) fn as_upload(&self) -> Option<&Upload> {
         match &self.kind {
             Kind::Upload(upload) => Some(upload),
-            Kind::Empty | Kind::Full(_) | Kind::Download(_) => None,
+            Kind::Empty | Kind::Full(_) | Kind::Download(_) | Kind::Switched(_) => None,
         }
     }
 }
@@ -105,6 +123,7 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "Body::Full",
             Kind::Upload(_) => "Body::Upload",
             Kind::Download(_) => "Body::Download",
+            Kind::Switched(_) => "Body::Switched",
         })
     }
 }
@@ -129,7 +148,7 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let frame = match &mut this.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Switched(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.kind = Kind::Empty;
@@ -149,7 +168,7 @@ impl http_body::Body for Body {
     // Both are forwarded to the last one: losing the length would turn it into chunks, losing the end costs a write.
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Switched(_) => true,
             Kind::Full(_) => false,
             Kind::Upload(upload) => upload.is_end_stream(),
             Kind::Download(download) => download.is_end_stream(),
@@ -158,7 +177,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Switched(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Upload(upload) => upload.size_hint(),
             Kind::Download(download) => download.size_hint(),
@@ -168,7 +187,9 @@ impl http_body::Body for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if self.exchange.is_some() && self.is_end_stream() {
+        // A 101 that a layer took away was never an answer.
+        let unopened = matches!(self.kind, Kind::Switched(_));
+        if self.exchange.is_some() && !unopened && self.is_end_stream() {
             if let Kind::Download(download) = &mut self.kind {
                 download.complete();
             }

@@ -2,6 +2,7 @@
 //!
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
+use super::tunnel::Tunnel;
 use crate::worker::{LocalListener, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
@@ -9,7 +10,7 @@ use evenkeel_net::Peer;
 use evenkeel_telemetry::ListenerCells;
 use http::{HeaderValue, Version};
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
 };
 
@@ -22,6 +23,8 @@ pub(crate) enum Stage {
     Request,
     /// The next request.
     Idle,
+    /// Nothing: it is no longer HTTP, and its tunnel keeps the time.
+    Tunnel,
 }
 
 /// One client connection.
@@ -43,6 +46,8 @@ pub(crate) struct ClientConnection {
     fault_logged: Cell<bool>,
     gave_up: Cell<bool>,
     http10: Cell<bool>,
+    /// Opened once the client has been told.
+    tunnel: RefCell<Option<Tunnel>>,
     _permit: Permit,
 }
 
@@ -65,6 +70,7 @@ impl ClientConnection {
             fault_logged: Cell::new(false),
             gave_up: Cell::new(false),
             http10: Cell::new(false),
+            tunnel: RefCell::default(),
             _permit: permit,
         };
         connection.cells().connections.add(1);
@@ -148,6 +154,9 @@ impl ClientConnection {
     }
 
     pub(crate) fn request_ends(&self) {
+        if self.stage.get() == Stage::Tunnel {
+            return;
+        }
         // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
         let next = if self.early.get() == 0 { Stage::Idle } else { Stage::Head };
         self.stage.set(next);
@@ -161,6 +170,7 @@ impl ClientConnection {
             Stage::Head => self.timer.set(self.timeouts().request_head),
             Stage::Idle => self.timer.set(self.timeouts().idle),
             Stage::Request => self.timer.clear(),
+            Stage::Tunnel => {}
         }
     }
 
@@ -183,7 +193,7 @@ impl ClientConnection {
 
     /// The client takes no bytes now.
     pub(super) fn cannot_write(&self) {
-        if !self.write_stalled.replace(true) {
+        if self.stage.get() != Stage::Tunnel && !self.write_stalled.replace(true) {
             self.timer.set(self.timeouts().body_stall);
         }
     }
@@ -210,6 +220,21 @@ impl ClientConnection {
         self.abort.get()
     }
 
+    /// An endpoint has agreed to switch protocols.
+    pub(crate) fn will_tunnel(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+
+    pub(super) fn becomes_tunnel(&self) {
+        self.stage.set(Stage::Tunnel);
+        self.write_stalled.set(false);
+        self.cells().tunnels.add(1);
+    }
+
     /// A fault of this connection has been answered and counted; hyper will report it once more.
     pub(crate) fn fault_logged(&self) {
         self.fault_logged.set(true);
@@ -223,5 +248,8 @@ impl ClientConnection {
 impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.cells().connections.add(-1);
+        if self.stage.get() == Stage::Tunnel {
+            self.cells().tunnels.add(-1);
+        }
     }
 }

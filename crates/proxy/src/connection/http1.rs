@@ -3,17 +3,21 @@
 use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
+    tunnel::{self, Unopened},
 };
 use crate::{body::Body, worker::faults};
 use evenkeel_model::HalfClosedClients;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::Reason;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, pin::Pin, rc::Rc, task::Poll};
 use tokio::io::AsyncWriteExt;
-use tower::{Service, util::Oneshot};
+use tower::{
+    Service,
+    util::{MapResponse, Oneshot},
+};
 
 /// Bytes that hyper may hold of a client: room for the largest head, and a bound on what one client costs.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -22,6 +26,17 @@ const BUFFER_MAX: usize = 64 * 1024;
 enum Ended {
     Http(Result<(), hyper::Error>),
     TimedOut,
+}
+
+/// A last look at an answer on its way to hyper.
+type Look = fn(Response<Body>) -> Response<Body>;
+
+/// Outside of every layer: only what is really told to the client opens a tunnel.
+fn open_tunnel(mut response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        response.body_mut().open_tunnel();
+    }
+    response
 }
 
 /// hyper's service: gives each request its connection and hands it on.
@@ -36,13 +51,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Oneshot<S, Request<Body>>;
+    type Future = Oneshot<MapResponse<S, Look>, Request<Body>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let limits = self.connection.worker().snapshot().shared().config().limits;
         let body_max = limits.body_max.map(|max| max.0);
         let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
-        Oneshot::new(self.service.clone(), request)
+        Oneshot::new(MapResponse::new(self.service.clone(), open_tunnel), request)
     }
 }
 
@@ -59,6 +74,7 @@ where
         .max_header_size(head_max)
         .half_close(connection.listener().half_closed.get() == HalfClosedClients::Serve)
         .serve_connection(io, adapter);
+    let _unopened = Unopened(Rc::clone(&connection));
     let mut ending = false;
     let ended = std::future::poll_fn(|cx| {
         if !ending && connection.must_end() {
@@ -72,7 +88,14 @@ where
     })
     .await;
     match ended {
-        Ended::Http(Ok(())) => {}
+        Ended::Http(Ok(())) => {
+            // hyper ends like this in two cases: HTTP is over, or the 101 is written and the sockets are ours.
+            if let Some(tunnel) = connection.take_tunnel() {
+                let http1::Parts { io, read_buf, .. } = http.into_parts();
+                // A task of its own, so that what HTTP needed is freed.
+                tokio::task::spawn_local(tunnel::run(tunnel, io.into_inner(), read_buf, connection));
+            }
+        }
         Ended::Http(Err(error)) => report(&error, &connection),
         Ended::TimedOut => {
             if connection.write_stalled() {

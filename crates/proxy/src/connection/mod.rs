@@ -3,6 +3,8 @@
 mod client;
 mod http1;
 mod io;
+mod tunnel;
 
 pub(crate) use client::ClientConnection;
 pub(crate) use http1::serve;
+pub(crate) use tunnel::Tunnel;

@@ -8,15 +8,17 @@ use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
     error::{MalformedRequest, ProxyError},
+    snapshot::EndpointPart,
     worker::{LocalEndpoint, LocalSnapshot, Worker},
 };
 use evenkeel_balance::{HashKey, InFlight};
-use evenkeel_model::Address;
-use evenkeel_telemetry::{CodeClass, MethodLabel, Reason, RouteCells};
-use http::{Request, Response, header};
+use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
+use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
+use http::{Request, Response, StatusCode, header};
 use std::{
     net::IpAddr,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -31,10 +33,26 @@ pub(crate) enum End {
     Cut(Reason),
 }
 
+/// Where the names and counters of an exchange are.
+enum Scope {
+    /// In the snapshot that the request saw first.
+    Snapshot(Rc<LocalSnapshot>),
+    /// By themselves.
+    Tunnel(Box<Kept>),
+}
+
+/// What a tunnel keeps of its snapshot.
+struct Kept {
+    cells: Arc<PerWorker<RouteCells>>,
+    route: RouteName,
+    upstream: Option<UpstreamName>,
+    endpoint: Arc<EndpointPart>,
+}
+
 /// One request and its answer.
 pub(crate) struct Exchange {
     worker: Rc<Worker>,
-    snapshot: Rc<LocalSnapshot>,
+    scope: Scope,
     connection: Option<Rc<ClientConnection>>,
     pub(super) begun: Instant,
     method: MethodLabel,
@@ -49,6 +67,10 @@ pub(crate) struct Exchange {
     /// Bytes of the answer's body so far.
     pub(super) sent: u64,
     upload: Option<Upload>,
+    /// The protocol to which the client wants to switch.
+    upgrade: Option<UpgradeToken>,
+    /// Bytes that a tunnel has carried from the client.
+    carried: u64,
     pub(super) id: u64,
     /// From the begin: when the last attempt had its connection, and the head of its answer.
     pub(super) connected: Option<Duration>,
@@ -71,7 +93,7 @@ impl Exchange {
         let said = worker.logs().then(|| Box::new(Said::of(request)));
         let method = MethodLabel::from(request.method());
         Self {
-            snapshot,
+            scope: Scope::Snapshot(snapshot),
             connection,
             begun: Instant::now(),
             method,
@@ -85,6 +107,8 @@ impl Exchange {
             attempts: 0,
             sent: 0,
             upload: request.body().as_upload().cloned(),
+            upgrade: None,
+            carried: 0,
             id: 0,
             connected: None,
             head: None,
@@ -98,8 +122,13 @@ impl Exchange {
         &self.worker
     }
 
+    /// # Panics
+    /// In a tunnel, which has none.
     pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
-        Rc::clone(&self.snapshot)
+        match &self.scope {
+            Scope::Snapshot(snapshot) => Rc::clone(snapshot),
+            Scope::Tunnel(_) => unreachable!("a tunnel is neither routed nor sent"),
+        }
     }
 
     pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {
@@ -151,9 +180,16 @@ impl Exchange {
 
     fn attempt_ends(&mut self, class: CodeClass) {
         if self.in_flight.take().is_some()
-            && let Some(endpoint) = &self.endpoint
+            && let Some(endpoint) = self.endpoint()
         {
-            endpoint.part.cells.cell(self.worker.id).requests(class).inc();
+            endpoint.cells.cell(self.worker.id).requests(class).inc();
+        }
+    }
+
+    fn endpoint(&self) -> Option<&EndpointPart> {
+        match &self.scope {
+            Scope::Snapshot(_) => self.endpoint.as_ref().map(|endpoint| &*endpoint.part),
+            Scope::Tunnel(kept) => Some(&kept.endpoint),
         }
     }
 
@@ -171,7 +207,7 @@ impl Exchange {
 
     pub(crate) fn endpoint_address(&self) -> Address {
         let unknown = || Address::Unix(std::path::Path::new("/").into());
-        self.endpoint.as_ref().map_or_else(unknown, |endpoint| endpoint.part.target.address().clone())
+        self.endpoint().map_or_else(unknown, |endpoint| endpoint.target.address().clone())
     }
 
     pub(crate) fn answered_by_filter(&mut self) {
@@ -195,12 +231,52 @@ impl Exchange {
     /// From here on the answer is the business of its body.
     pub(crate) fn answered(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
         self.status = response.status().as_u16();
-        let closing = self.connection.as_ref().is_some_and(|connection| connection.closing());
+        let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let closing = !switching && self.connection.as_ref().is_some_and(|connection| connection.closing());
         let mut response = response.map(|body| body.with_exchange(self));
         if closing {
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Whether the connection is one that can be switched, and the request has no body that would have to be read first.
+    pub(super) fn may_upgrade(&self) -> bool {
+        self.connection.is_some() && self.upload.is_none()
+    }
+
+    pub(super) fn asks_upgrade(&mut self, token: &UpgradeToken) {
+        self.upgrade = Some(token.clone());
+    }
+
+    /// The protocol to which the client wants to switch, if it may.
+    pub(crate) fn upgrade(&self) -> Option<&UpgradeToken> {
+        self.upgrade.as_ref()
+    }
+
+    /// Lets go of the snapshot, and with it of everything that a reload removes. A tunnel may outlive a thousand of them.
+    pub(crate) fn becomes_tunnel(&mut self) {
+        let Scope::Snapshot(snapshot) = &self.scope else { return };
+        let (Some(route), Some(endpoint)) = (self.route, self.endpoint.take()) else { return };
+        let part = &snapshot.shared().routes[route as usize];
+        let kept = Kept {
+            cells: Arc::clone(&part.cells),
+            route: part.name.clone(),
+            upstream: snapshot.upstream_of(route).map(|upstream| upstream.part.settings.name.clone()),
+            endpoint: Arc::clone(&endpoint.part),
+        };
+        self.scope = Scope::Tunnel(Box::new(kept));
+    }
+
+    /// Bytes that a tunnel has carried so far, from the client and to it.
+    pub(crate) fn carried(&mut self, from: u64, to: u64) {
+        self.carried = from;
+        self.sent = to;
+    }
+
+    /// Bytes that came from the client behind the head.
+    pub(super) fn received(&self) -> u64 {
+        self.upload.as_ref().map_or(self.carried, Upload::received)
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {
@@ -221,22 +297,37 @@ impl Exchange {
     }
 
     fn cells(&self) -> &RouteCells {
-        let shared = self.snapshot.shared();
-        let cells = self.route.map_or(&shared.no_route, |route| &shared.routes[route as usize].cells);
+        let cells = match &self.scope {
+            Scope::Snapshot(snapshot) => {
+                let shared = snapshot.shared();
+                self.route.map_or(&shared.no_route, |route| &shared.routes[route as usize].cells)
+            }
+            Scope::Tunnel(kept) => &kept.cells,
+        };
         cells.cell(self.worker.id)
     }
 
     pub(super) fn route_name(&self) -> &str {
-        self.route.map_or("", |route| self.snapshot.shared().routes[route as usize].name.as_str())
+        match &self.scope {
+            Scope::Snapshot(snapshot) => {
+                self.route.map_or("", |route| snapshot.shared().routes[route as usize].name.as_str())
+            }
+            Scope::Tunnel(kept) => kept.route.as_str(),
+        }
     }
 
     pub(crate) fn upstream_name(&self) -> &str {
-        let upstream = self.route.and_then(|route| self.snapshot.upstream_of(route));
-        upstream.map_or("", |upstream| upstream.part.settings.name.as_str())
+        match &self.scope {
+            Scope::Snapshot(snapshot) => {
+                let upstream = self.route.and_then(|route| snapshot.upstream_of(route));
+                upstream.map_or("", |upstream| upstream.part.settings.name.as_str())
+            }
+            Scope::Tunnel(kept) => kept.upstream.as_ref().map_or("", UpstreamName::as_str),
+        }
     }
 
     pub(super) fn endpoint_label(&self) -> &str {
-        self.endpoint.as_ref().map_or("", |endpoint| &endpoint.part.label)
+        self.endpoint().map_or("", |endpoint| &endpoint.label)
     }
 }
 
@@ -247,7 +338,11 @@ impl Drop for Exchange {
             // Cut by us because the client took nothing, or by the client.
             End::Open => {
                 let stalled = self.connection.as_ref().is_some_and(|connection| connection.gave_up());
-                self.reason = Some(if stalled { Reason::RequestTimeout } else { Reason::ClientClosed });
+                self.reason = Some(match stalled {
+                    _ if self.worker.stops() => Reason::Stopped,
+                    true => Reason::RequestTimeout,
+                    false => Reason::ClientClosed,
+                });
             }
             End::Cut(reason) => self.reason = Some(reason),
         }
@@ -260,7 +355,9 @@ impl Drop for Exchange {
         let took = self.begun.elapsed();
         let cells = self.cells();
         cells.requests.inc(self.listener_id(), self.method, self.status);
-        cells.duration.observe(took);
+        // For how long a tunnel lives says nothing about how long its client waited: that was over with the 101.
+        let waited = if matches!(self.scope, Scope::Tunnel(_)) { self.head.unwrap_or(took) } else { took };
+        cells.duration.observe(waited);
         if self.route.is_some() {
             cells.in_flight.add(-1);
         }

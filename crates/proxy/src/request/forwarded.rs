@@ -3,11 +3,12 @@
 //!
 //! Before the filters, so that they see and can change what leaves; the framing itself is fixed by `upstream::attempt`.
 
-use super::Exchange;
+use super::{Exchange, upgrade};
 use crate::{
     body::Body,
     error::{MalformedRequest, MalformedResponse, ProxyError},
 };
+use evenkeel_model::{Route, UpgradeToken};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -29,17 +30,30 @@ static HTTP: HeaderValue = HeaderValue::from_static("http");
 const CANNOT_BE_NOMINATED: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
 /// Makes a client's fields ours. `TE: trailers` and `Trailer` survive: trailers are passed on.
-pub(crate) fn prepare_request(request: &mut Request<Body>, exchange: &Exchange) -> Result<(), ProxyError> {
+pub(crate) fn prepare_request(
+    request: &mut Request<Body>,
+    route: &Route,
+    exchange: &mut Exchange,
+) -> Result<(), ProxyError> {
     let version = request.version();
-    let headers = request.headers_mut();
-    let survey = Survey::of(headers);
+    let survey = Survey::of(request.headers());
     if !survey.only_chunked {
         return Err(ProxyError::MalformedRequest(MalformedRequest::TransferEncoding));
     }
+    let upgrade = if survey.has(Known::Upgrade) && exchange.may_upgrade() {
+        upgrade::asked(request.method(), version, request.headers(), &route.upgrades)
+    } else {
+        None
+    };
+    let headers = request.headers_mut();
     survey.remove_hop_by_hop(headers);
     if survey.trailers {
         headers.insert(header::TE, TRAILERS.clone());
         headers.insert(header::CONNECTION, TE.clone());
+    }
+    if let Some(token) = upgrade {
+        upgrade::announce(headers, token, survey.trailers);
+        exchange.asks_upgrade(token);
     }
     if survey.has(Known::Proxy) {
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
@@ -89,15 +103,18 @@ pub(crate) struct Manner {
     pub(crate) idle: Option<u64>,
 }
 
-/// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently.
-pub(crate) fn prepare_response<B>(response: &mut Response<B>) -> Result<Manner, MalformedResponse>
+/// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently. `asked` is the protocol to which
+/// the client wants to switch.
+pub(crate) fn prepare_response<B>(
+    response: &mut Response<B>,
+    asked: Option<&UpgradeToken>,
+) -> Result<Manner, MalformedResponse>
 where
     B: http_body::Body,
 {
-    // hyper takes any 101 as an upgrade; we never asked for one.
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(MalformedResponse::UnaskedUpgrade);
-    }
+    // hyper takes any 101 as an upgrade, asked for or not.
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
     let survey = Survey::of(response.headers());
     if !survey.only_chunked {
         return Err(MalformedResponse::TransferEncoding);
@@ -109,7 +126,11 @@ where
     let exact = response.body().size_hint().exact();
     let headers = response.headers_mut();
     survey.remove_hop_by_hop(headers);
-    if chunked && length {
+    if let Some(token) = &switched {
+        // RFC 9110, section 8.6: no length in a 1xx.
+        headers.remove(header::CONTENT_LENGTH);
+        upgrade::announce(headers, token, false);
+    } else if chunked && length {
         // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length. hyper leaves it in the map.
         headers.remove(header::CONTENT_LENGTH);
     } else if let Some(exact) = exact.filter(|_| !survey.one_length) {
@@ -245,7 +266,7 @@ pub(crate) fn plain_length(headers: &HeaderMap) -> Option<&HeaderValue> {
     lines.next().filter(|length| is_plain_length(length)).filter(|_| lines.next().is_none())
 }
 
-fn lists(value: &HeaderValue, wanted: &str) -> bool {
+pub(super) fn lists(value: &HeaderValue, wanted: &str) -> bool {
     let item = |item: &[u8]| {
         item.split(|b| *b == b';').next().is_some_and(|t| t.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
     };
@@ -303,7 +324,7 @@ mod tests {
             let mut response = Response::new(Body::empty());
             *response.version_mut() = version;
             *response.headers_mut() = headers(lines);
-            prepare_response(&mut response).unwrap()
+            prepare_response(&mut response, None).unwrap()
         };
         assert_eq!(
             manner(Version::HTTP_11, &[("keep-alive", "max=3, timeout=5")]),

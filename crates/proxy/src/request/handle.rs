@@ -33,7 +33,7 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     let route = &config.routes[index as usize];
     exchange.routed(index);
 
-    forwarded::prepare_request(&mut request, exchange)?;
+    forwarded::prepare_request(&mut request, route, exchange)?;
     if let Flow::Answer(mut response) = filter::on_request(route, &mut request, exchange).await? {
         exchange.answered_by_filter();
         filter::on_response(route, &mut response, exchange)?;

@@ -8,6 +8,7 @@ mod record;
 mod respond;
 mod service;
 mod target;
+mod upgrade;
 
 pub(crate) use exchange::{End, Exchange};
 pub(crate) use forwarded::{CHUNKED, plain_length, prepare_response};

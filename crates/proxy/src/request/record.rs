@@ -50,7 +50,7 @@ pub(super) fn write(exchange: &Exchange, said: &Said, took: Duration) {
             method: said.method.as_str(),
             host: said.host.as_ref().map_or(b"", |host| host.as_bytes()),
             path: said.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
-            bytes: exchange.upload().map_or(0, super::super::body::Upload::received),
+            bytes: exchange.received(),
         },
         answer: Answer { status: Some(exchange.status), reason: exchange.reason, bytes: exchange.sent },
         target: Target {

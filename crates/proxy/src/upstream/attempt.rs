@@ -7,7 +7,7 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
     pin::pin,
@@ -79,6 +79,9 @@ async fn over(
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
     let mark = lease.mark();
+    if exchange.upgrade().is_some() {
+        lease.may_switch();
+    }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
     let answer = within(limit, left.is_some(), &lease.timer(), exchange, lease.send(request)).await;
@@ -136,10 +139,19 @@ fn accept(
     let now = Instant::now();
     exchange.head_arrived(now);
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
-    let manner = prepare_response(&mut response).map_err(|cause| {
+    let malformed = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
         Failure { error, sent: Sent::Answered }
-    })?;
+    };
+    let manner = prepare_response(&mut response, exchange.upgrade()).map_err(malformed)?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let idle = upstream.part.settings.timeouts.tunnel_idle;
+        let switched = lease.switch(idle).ok_or_else(|| malformed(MalformedResponse::Unparsable))?;
+        return Ok(response.map(|_| Body::switched(switched)));
+    }
+    if exchange.upgrade().is_some() {
+        lease.stays_http();
+    }
     if manner.last {
         lease.is_the_last();
     }

@@ -58,13 +58,22 @@ pub(super) async fn connect(
         error: ProxyError::UpstreamReset { endpoint: address(), cause: Arc::from(error.to_string()) },
         sent: Sent::Nothing,
     })?;
-    // Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool.
-    let (ending, timers) = (Rc::clone(&wire), Rc::clone(&worker.timers));
+    let (driven, timers) = (Rc::clone(&wire), Rc::clone(&worker.timers));
     tokio::task::spawn_local(async move {
-        let _ = connection.await;
-        ending.ended(timers.now());
+        drive(connection, &driven).await;
+        driven.ended(timers.now());
     });
     Ok(Lease::fresh(sender, wire, endpoint, worker))
+}
+
+/// Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool. One that ends
+/// with the 101 that a request hoped for is handed over, with what was read behind the 101.
+async fn drive(mut connection: http1::Connection<TokioIo<EndpointIo>, Body>, wire: &Wire) {
+    let ended = std::future::poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await;
+    if ended.is_ok() && wire.may_switch() {
+        let http1::Parts { io, read_buf, .. } = connection.into_parts();
+        wire.switched(io.into_inner().stream, read_buf);
+    }
 }
 
 /// The endpoint's socket as hyper sees it: remembers whether bytes have moved.

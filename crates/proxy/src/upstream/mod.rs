@@ -7,5 +7,5 @@ mod pool;
 mod replay;
 mod send;
 
-pub(crate) use pool::{Lease, Pool};
+pub(crate) use pool::{Lease, Pool, Switched};
 pub(crate) use send::send;

@@ -8,8 +8,9 @@ use crate::{
     body::Body,
     worker::{LocalEndpoint, Timer, Worker},
 };
+use bytes::Bytes;
 use evenkeel_model as model;
-use evenkeel_net::Watch;
+use evenkeel_net::{Watch, Watched};
 use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
 use http::{Request, Response};
 use hyper::{
@@ -56,8 +57,24 @@ struct Connection {
     /// How long the endpoint keeps it when idle, if it says so.
     idle_max: Option<Duration>,
     reused: bool,
+    place: Place,
+}
+
+/// A connection's place among those that are counted.
+pub(crate) struct Place {
     counted: Counted,
     state: State,
+}
+
+/// A connection that an endpoint has switched to another protocol.
+pub(crate) struct Switched {
+    pub(crate) stream: Watched,
+    /// What the endpoint sent behind its 101.
+    pub(crate) early: Bytes,
+    /// How long nothing may move.
+    pub(crate) idle: Duration,
+    /// It counts as active as long as this lives.
+    pub(crate) place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +93,10 @@ pub(super) struct Wire {
     watch: Watch,
     /// When it ended, in milliseconds of the worker's clock.
     ended: Cell<Option<u64>>,
+    /// The request in progress asks for another protocol.
+    may_switch: Cell<bool>,
+    /// The socket, once hyper has seen a 101, and what was read behind it.
+    switched: RefCell<Option<(Watched, Bytes)>>,
 }
 
 /// Where a connection stood when a request was handed to it.
@@ -137,7 +158,7 @@ impl Lease {
             }
             endpoint.pool.learn(&connection, since);
             if alive {
-                connection.enter(State::Active);
+                connection.place.enter(State::Active);
                 connection.reused = true;
                 return Some(Self {
                     connection,
@@ -168,8 +189,7 @@ impl Lease {
             expires: worker.timers.now().saturating_add(milliseconds(age)),
             idle_max: None,
             reused: false,
-            counted,
-            state: State::Active,
+            place: Place { counted, state: State::Active },
         };
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
     }
@@ -189,6 +209,24 @@ impl Lease {
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         self.connection.sender.try_send_request(request)
+    }
+
+    /// The request about to be sent asks for another protocol.
+    pub(super) fn may_switch(&self) {
+        self.connection.wire.may_switch.set(true);
+    }
+
+    /// And was answered in HTTP.
+    pub(super) fn stays_http(&self) {
+        self.connection.wire.may_switch.set(false);
+        self.connection.wire.switched.take();
+    }
+
+    /// What the connection became with a 101. hyper ends it in the same turn in which it reads the 101, so it is there.
+    pub(super) fn switch(self, idle: Duration) -> Option<Switched> {
+        let Connection { wire, place, .. } = self.connection;
+        let (stream, early) = wire.switched.take()?;
+        Some(Switched { stream, early, idle, place })
     }
 
     /// After this answer the connection must not be used again.
@@ -221,7 +259,7 @@ impl Lease {
         if connection.expires <= now || idle_for == 0 {
             return;
         }
-        connection.enter(State::Idle);
+        connection.place.enter(State::Idle);
         idle.push(Idle { connection, since: now, until: now.saturating_add(idle_for) });
     }
 }
@@ -243,7 +281,7 @@ impl Counted {
     }
 }
 
-impl Connection {
+impl Place {
     fn enter(&mut self, state: State) {
         self.counted.gauge(self.state).add(-1);
         self.counted.gauge(state).add(1);
@@ -251,7 +289,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for Place {
     fn drop(&mut self) {
         self.counted.gauge(self.state).add(-1);
     }
@@ -259,11 +297,27 @@ impl Drop for Connection {
 
 impl Wire {
     pub(super) fn new(watch: Watch) -> Self {
-        Self { read: Cell::default(), written: Cell::default(), begun: Cell::default(), watch, ended: Cell::default() }
+        Self {
+            read: Cell::default(),
+            written: Cell::default(),
+            begun: Cell::default(),
+            watch,
+            ended: Cell::default(),
+            may_switch: Cell::default(),
+            switched: RefCell::default(),
+        }
     }
 
     pub(super) fn ended(&self, now: u64) {
         self.ended.set(Some(now));
+    }
+
+    pub(super) fn may_switch(&self) -> bool {
+        self.may_switch.get()
+    }
+
+    pub(super) fn switched(&self, stream: Watched, early: Bytes) {
+        self.switched.replace(Some((stream, early)));
     }
 
     pub(super) fn read(&self, bytes: usize) {

@@ -126,7 +126,10 @@ where
                 self.acceptors.drain().for_each(|(_, acceptor)| acceptor.stop.notify_one());
                 self.worker.enter(Phase::Ending);
             }
-            Order::Stop => return false,
+            Order::Stop => {
+                self.worker.enter(Phase::Stopping);
+                return false;
+            }
         }
         true
     }

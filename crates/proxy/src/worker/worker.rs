@@ -33,6 +33,8 @@ pub(crate) enum Phase {
     Announcing,
     /// Idle connections are closed, the others after their request.
     Ending,
+    /// What still runs is dropped.
+    Stopping,
 }
 
 /// What a worker owns.
@@ -123,7 +125,12 @@ impl Worker {
     }
 
     pub(crate) fn ends(&self) -> bool {
-        self.phase.get() == Phase::Ending
+        self.phase.get() >= Phase::Ending
+    }
+
+    /// Whether what ends now ends because we do.
+    pub(crate) fn stops(&self) -> bool {
+        self.phase.get() == Phase::Stopping
     }
 
     pub(super) fn enter(&self, phase: Phase) {

@@ -80,6 +80,8 @@ impl EndpointCells {
 pub struct ListenerCells {
     /// Open client connections.
     pub connections: Gauge,
+    /// Open client connections that have become tunnels.
+    pub tunnels: Gauge,
     /// Client connections accepted.
     pub connections_total: Counter,
     /// Client connections that had to wait because `limits.connections_max` was reached.

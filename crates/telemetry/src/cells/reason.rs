@@ -36,6 +36,8 @@ label_set! {
         Misdirected => "misdirected",
         /// An upgrade that we do not forward.
         UpgradeRefused => "upgrade_refused",
+        /// No byte moved in either direction of an upgraded connection for `timeouts.tunnel_idle`: both ends cut.
+        TunnelIdle => "tunnel_idle",
         /// A filter answered, as configured: a redirect, a fixed response.
         Filter => "filter",
         /// We are stopping and the drain's deadline cut the request off.
@@ -82,7 +84,8 @@ impl Reason {
             | Self::ClientClosed
             | Self::MethodRefused
             | Self::Misdirected
-            | Self::UpgradeRefused => Fault::Client,
+            | Self::UpgradeRefused
+            | Self::TunnelIdle => Fault::Client,
             Self::NoEndpoint
             | Self::ConnectFailed
             | Self::UpstreamTimeout

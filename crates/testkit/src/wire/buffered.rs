@@ -164,6 +164,14 @@ impl Buffered {
         }
     }
 
+    /// The next `n` bytes; on an end everything stays unused.
+    pub(super) async fn take(&mut self, n: usize) -> Result<Vec<u8>, Ending> {
+        while self.unused.len() < n {
+            self.fill(&mut |_| ()).await?;
+        }
+        Ok(self.unused.drain(..n).collect())
+    }
+
     pub(super) fn take_unused(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unused)
     }

@@ -104,6 +104,17 @@ impl Wire {
         in_time("a response", message).await.map(RawResponse::new)
     }
 
+    /// The next so many bytes, whatever they are.
+    ///
+    /// # Panics
+    /// When the connection ends before.
+    pub async fn bytes(&mut self, n: usize) -> Vec<u8> {
+        match in_time(&format!("{n} bytes"), self.connection.take(n)).await {
+            Ok(bytes) => bytes,
+            Err(ending) => panic!("instead of {n} bytes the connection ended: {ending:?}"),
+        }
+    }
+
     /// Waits until the peer ends the connection; returns what it still sent, and how it ended.
     pub async fn rest(&mut self) -> (Vec<u8>, Ending) {
         let ending = in_time("the peer ends the connection", self.connection.end(&mut |_| ())).await;

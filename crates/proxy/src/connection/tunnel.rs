@@ -1,0 +1,71 @@
+//! A client connection that has become a tunnel: an endpoint has agreed to another protocol, and we carry bytes.
+//!
+//! Begins when hyper has written the 101 and gives its socket back (`http1`), and runs as a task of its own. It holds no
+//! snapshot: a reload frees what it removes, however long a tunnel lives. It ends when both sides have ended, when one fails,
+//! when nothing moves for `timeouts.tunnel_idle`, or with its worker.
+
+use super::{client::ClientConnection, io::ClientIo};
+use crate::{
+    request::{End, Exchange},
+    upstream::Switched,
+};
+use bytes::Bytes;
+use evenkeel_net::{Carried, Relay, RelayEnd};
+use evenkeel_telemetry::Reason;
+use std::{future::poll_fn, rc::Rc, task::Poll};
+
+/// An upgrade that was agreed on and not yet told to the client.
+pub(crate) struct Tunnel {
+    pub(crate) exchange: Box<Exchange>,
+    pub(crate) endpoint: Box<Switched>,
+}
+
+/// Frees a tunnel that its connection never came to open. Connection and tunnel hold each other until then.
+pub(super) struct Unopened(pub(super) Rc<ClientConnection>);
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        drop(self.0.take_tunnel());
+    }
+}
+
+/// Carries bytes until the end. `early` was read from the client behind its request.
+pub(super) async fn run(tunnel: Tunnel, client: ClientIo, early: Bytes, connection: Rc<ClientConnection>) {
+    let Tunnel { mut exchange, endpoint } = tunnel;
+    let Switched { stream, early: from_endpoint, idle, place: _counted } = *endpoint;
+    exchange.becomes_tunnel();
+    connection.becomes_tunnel();
+    let mut relay = Relay::new(client, early, stream, from_endpoint);
+    let timer = connection.clock();
+    timer.set(idle);
+    let mut before = Carried::default();
+    let ended = poll_fn(|cx| {
+        let ended = relay.poll(cx);
+        let carried = relay.carried();
+        exchange.carried(carried.forth, carried.back);
+        if let Poll::Ready(end) = ended {
+            return Poll::Ready(Some(end));
+        }
+        if carried != before {
+            before = carried;
+            timer.set(idle);
+        }
+        timer.poll(cx).map(|()| None)
+    })
+    .await;
+    exchange.ends(match ended {
+        Some(RelayEnd::Complete) => End::Complete,
+        // What was on its way is lost: the other side must not take it for an orderly end.
+        Some(RelayEnd::First(error)) => {
+            tracing::debug!(peer = %connection.peer(), "tunnel: the client failed: {error}");
+            relay.ends().1.abort_on_close();
+            End::Cut(Reason::ClientClosed)
+        }
+        Some(RelayEnd::Second(error)) => {
+            tracing::debug!(peer = %connection.peer(), "tunnel: the endpoint failed: {error}");
+            connection.abort_on_close();
+            End::Cut(Reason::UpstreamReset)
+        }
+        None => End::Cut(Reason::TunnelIdle),
+    });
+}
