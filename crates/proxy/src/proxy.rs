@@ -152,6 +152,16 @@ impl Proxy {
         Served { served, snapshot: Arc::clone(snapshot), previous }
     }
 
+    /// Whether every worker has come to serve. One that could not has let go of its end of the orders.
+    fn all_work(&self) -> io::Result<()> {
+        let Some(lost) = self.orders.iter().position(mpsc::UnboundedSender::is_closed) else { return Ok(()) };
+        let thread = self.threads.lock().unwrap_or_else(PoisonError::into_inner).remove(lost);
+        match thread.join() {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Err(io::Error::other(format!("worker {lost} panicked before it could serve"))),
+        }
+    }
+
     /// Open client connections.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -339,6 +349,7 @@ where
             _log: Some(log),
         };
         proxy.tell(&proxy.snapshot(), None, sockets).wait_blocking();
+        proxy.all_work()?;
         Ok(proxy)
     }
 }

@@ -1,7 +1,7 @@
 //! What an embedding program puts around the proxy and into it is made once in each worker.
 
-use crate::support::{Running, builder, config, filtered, text};
-use evenkeel_proxy::{Body, CustomFilter, Flow};
+use crate::support::{Running, alone, builder, config, filtered, text};
+use evenkeel_proxy::{Body, CustomFilter, Flow, ProxyService};
 use evenkeel_testkit::{Origin, RawOrigin, Script};
 use http::{HeaderValue, Request, Response, StatusCode};
 use std::{
@@ -10,7 +10,9 @@ use std::{
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
+use tokio::task::spawn_blocking;
 use tower::{ServiceExt, service_fn};
 
 /// Who was where: the names of threads, in no order.
@@ -128,7 +130,7 @@ async fn a_layer_may_answer_itself_and_may_change_what_passes() {
     let origin = Origin::http1().start().await;
     let settings = config(&text(&origin));
     let proxy = Running::start(move || {
-        let layer = |inner: evenkeel_proxy::ProxyService| {
+        let layer = |inner: ProxyService| {
             service_fn(move |mut request: Request<Body>| {
                 let inner = inner.clone();
                 async move {
@@ -182,4 +184,73 @@ async fn a_layer_that_takes_a_101_away_opens_no_tunnel() {
     }
 
     proxy.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_layer_panics_keeps_the_proxy_from_starting() {
+    let _alone = alone().await;
+    let origin = Origin::http1().start().await;
+    for workers in [1, 2] {
+        let settings = config(&text(&origin));
+        let start = move || {
+            let layer = |service| {
+                assert_ne!(thread::current().name(), Some("worker-0"), "the layer's bug");
+                service
+            };
+            builder(settings, workers).layer(layer).run()
+        };
+
+        let refused = spawn_blocking(start).await.expect("it does not panic").expect_err("it does not start");
+
+        assert_eq!(refused.to_string(), "worker 0 panicked before it could serve");
+    }
+}
+
+#[tokio::test]
+async fn a_layer_may_take_longer_than_a_client_for_its_head() {
+    let origin = Origin::http1().start().await;
+    let mut settings = config(&text(&origin));
+    settings.listeners[0].timeouts.request_head = Duration::from_millis(200);
+    let proxy = Running::start(move || {
+        let layer = |inner: ProxyService| {
+            service_fn(move |request: Request<Body>| {
+                let inner = inner.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    if request.uri().path() == "/own" {
+                        return Ok(Response::new(Body::from("from the layer".to_owned())));
+                    }
+                    inner.oneshot(request).await
+                }
+            })
+        };
+        builder(settings, 1).layer(layer).run()
+    })
+    .await;
+
+    let client = proxy.client();
+    for path in ["/own", "/", "/own"] {
+        assert_eq!(client.get(path).status().await, 200, "{path}");
+    }
+    assert_eq!(client.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_only_a_layer_answers_is_closed_when_idle() {
+    let origin = Origin::http1().start().await;
+    let mut settings = config(&text(&origin));
+    settings.listeners[0].timeouts.idle = Duration::from_millis(200);
+    let proxy = Running::start(move || {
+        let own = |_: ProxyService| {
+            service_fn(async |_: Request<Body>| Ok(Response::new(Body::from("from the layer".to_owned()))))
+        };
+        builder(settings, 1).layer(own).run()
+    })
+    .await;
+    let mut wire = proxy.wire().await;
+
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    assert_eq!(wire.response().await.status, 200);
+    wire.closed().await;
 }

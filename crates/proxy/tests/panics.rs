@@ -115,7 +115,7 @@ async fn a_panicking_filter_ends_only_its_own_connection() {
 }
 
 #[tokio::test]
-async fn a_request_that_met_a_panic_is_counted_once() {
+async fn a_request_that_met_a_panic_is_counted_once_and_as_our_fault() {
     let _alone = alone().await;
     let origin = origin().await;
     let proxy = proxy(&origin, 1).await;
@@ -128,6 +128,11 @@ async fn a_request_that_met_a_panic_is_counted_once() {
     let metrics = proxy.metrics();
     for name in ["evenkeel_requests_total", "evenkeel_request_duration_seconds_count"] {
         assert!((metrics.sum(name, &[]) - 1.0).abs() < 0.5, "{}", metrics.text());
+    }
+    for (name, label) in
+        [("evenkeel_requests_total", ("code", "500")), ("evenkeel_responses_local_total", ("reason", "internal"))]
+    {
+        assert!((metrics.sum(name, &[label]) - 1.0).abs() < 0.5, "{}", metrics.text());
     }
     assert_eq!(origin.requests(), 0);
 }

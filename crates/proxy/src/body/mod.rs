@@ -7,7 +7,7 @@ pub(crate) use download::{Download, Limits};
 pub(crate) use upload::{Fault, Upload};
 
 use crate::{
-    connection::{ClientConnection, Tunnel},
+    connection::{ClientConnection, Tunnel, Turn},
     request::{End, Exchange},
     upstream::Switched,
 };
@@ -28,6 +28,8 @@ pub struct Body {
     exchange: Option<Box<Exchange>>,
     /// Where a request came from.
     connection: Option<Rc<ClientConnection>>,
+    /// The request's turn on its connection; present in an answer on its way to a client. After `exchange`: it ends last.
+    turn: Option<Turn>,
 }
 
 #[derive(Default)]
@@ -71,16 +73,16 @@ impl Body {
         } else {
             Kind::Upload(Upload::new(incoming, &connection, body_max))
         };
-        Self { kind, exchange: None, connection: Some(connection) }
+        Self { kind, exchange: None, connection: Some(connection), turn: None }
     }
 
     pub(crate) fn download(download: Download) -> Self {
-        Self { kind: Kind::Download(Box::new(download)), exchange: None, connection: None }
+        Self { kind: Kind::Download(Box::new(download)), exchange: None, connection: None, turn: None }
     }
 
     /// What follows a 101.
     pub(crate) fn switched(endpoint: Switched) -> Self {
-        Self { kind: Kind::Switched(Box::new(endpoint)), exchange: None, connection: None }
+        Self { kind: Kind::Switched(Box::new(endpoint)), exchange: None, connection: None, turn: None }
     }
 
     /// Leaves what follows a 101 to the client's connection, which opens the tunnel once the 101 is written.
@@ -96,11 +98,16 @@ impl Body {
     /// The same client's bytes for another attempt; only while none was taken.
     pub(crate) fn again(upload: Option<&Upload>) -> Self {
         let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.clone()));
-        Self { kind, exchange: None, connection: None }
+        Self { kind, exchange: None, connection: None, turn: None }
     }
 
     pub(crate) fn with_exchange(mut self, exchange: Box<Exchange>) -> Self {
         self.exchange = Some(exchange);
+        self
+    }
+
+    pub(crate) fn with_turn(mut self, turn: Option<Turn>) -> Self {
+        self.turn = turn;
         self
     }
 
@@ -137,7 +144,7 @@ impl From<String> for Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
-        Self { kind, exchange: None, connection: None }
+        Self { kind, exchange: None, connection: None, turn: None }
     }
 }
 

@@ -4,20 +4,18 @@ use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
     tunnel::{self, Unopened},
+    turn::{Answering, Turn},
 };
 use crate::{body::Body, worker::faults};
 use evenkeel_model::HalfClosedClients;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::Reason;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, pin::Pin, rc::Rc, task::Poll};
 use tokio::io::AsyncWriteExt;
-use tower::{
-    Service,
-    util::{MapResponse, Oneshot},
-};
+use tower::{Service, util::Oneshot};
 
 /// Bytes that hyper may hold of a client: room for the largest head, and a bound on what one client costs.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -28,18 +26,7 @@ enum Ended {
     TimedOut,
 }
 
-/// A last look at an answer on its way to hyper.
-type Look = fn(Response<Body>) -> Response<Body>;
-
-/// Outside of every layer: only what is really told to the client opens a tunnel.
-fn open_tunnel(mut response: Response<Body>) -> Response<Body> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        response.body_mut().open_tunnel();
-    }
-    response
-}
-
-/// hyper's service: gives each request its connection and hands it on.
+/// hyper's service: gives each request its connection and its turn, and hands it on.
 struct Adapter<S> {
     service: S,
     connection: Rc<ClientConnection>,
@@ -51,13 +38,15 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Oneshot<MapResponse<S, Look>, Request<Body>>;
+    type Future = Answering<Oneshot<S, Request<Body>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // Here and not in the service: a layer around it may take its time before, or answer itself.
+        let turn = Turn::begin(&self.connection, request.version());
         let limits = self.connection.worker().snapshot().shared().config().limits;
         let body_max = limits.body_max.map(|max| max.0);
         let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
-        Oneshot::new(MapResponse::new(self.service.clone(), open_tunnel), request)
+        Answering::new(Oneshot::new(self.service.clone(), request), turn)
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::Arc,
+    thread::panicking,
     time::{Duration, Instant},
 };
 
@@ -82,9 +83,6 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn begin(worker: Rc<Worker>, request: &Request<Body>) -> Self {
         let connection = request.body().connection().cloned();
-        if let Some(connection) = &connection {
-            connection.request_begins(request.version());
-        }
         let snapshot = worker.snapshot();
         let config = snapshot.shared().config();
         let peer = connection.as_ref().and_then(|c| c.peer().ip());
@@ -335,6 +333,8 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         match self.end {
             End::Complete => {}
+            // A bug of ours or of an embedding program ends the connection without an answer.
+            End::Open if panicking() => self.reason = Some(Reason::Internal),
             // Cut by us because the client took nothing, or by the client.
             End::Open => {
                 let stalled = self.connection.as_ref().is_some_and(|connection| connection.gave_up());
@@ -349,8 +349,8 @@ impl Drop for Exchange {
         let answered = if self.status == 0 { CodeClass::None } else { CodeClass::of(self.status) };
         self.attempt_ends(answered);
         if self.status == 0 {
-            // nginx's code for a client that left before there was an answer (ngx_http_request.h).
-            self.status = 499;
+            // 499 is nginx's code for a client that left before there was an answer (ngx_http_request.h).
+            self.status = if panicking() { 500 } else { 499 };
         }
         let took = self.begun.elapsed();
         let cells = self.cells();
@@ -366,9 +366,6 @@ impl Drop for Exchange {
         }
         if let Some(said) = self.said.take() {
             super::record::write(self, &said, took);
-        }
-        if let Some(connection) = &self.connection {
-            connection.request_ends();
         }
     }
 }
