@@ -7,6 +7,7 @@ mod access_log;
 mod admin;
 mod architecture;
 mod balancing;
+mod cases;
 mod check;
 mod connections;
 mod dead_ends;
