@@ -1,6 +1,6 @@
 //! Which requests go to which upstream.
 
-use crate::{Filter, ListenerName, RouteName, UpstreamName};
+use crate::{ByteSize, Filter, ListenerName, RouteName, UpstreamName};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which requests go to which upstream, and what is done to them on the way. All conditions must hold; an empty one holds always.
@@ -20,6 +20,8 @@ pub struct Route {
     pub headers: Vec<HeaderMatch>,
     /// Steps, in order.
     pub filters: Vec<Filter>,
+    /// Bytes of a request's body; above it 413. `None`: as in the limits for all.
+    pub body_max: Option<ByteSize>,
     /// Where it goes. `None` only if a filter answers every request (redirect, fixed response).
     pub upstream: Option<UpstreamName>,
 }

@@ -32,6 +32,7 @@ fn config(draft: Draft<'_>, names: Vec<RouteName>) -> Option<Config> {
         routes: routes.collect::<Option<_>>()?,
         upstreams: draft.upstreams.into_iter().map(|upstream| upstream.upstream).collect::<Option<_>>()?,
         trusted_proxies: draft.trusted_proxies,
+        forwarded: draft.forwarded,
         limits: draft.limits,
         drain: draft.drain,
         access_log: draft.access_log,
@@ -52,6 +53,7 @@ fn route(draft: RouteDraft<'_>, name: RouteName) -> Option<Route> {
         methods: draft.methods,
         headers: draft.headers,
         filters: draft.filters,
+        body_max: draft.body_max,
         upstream,
     })
 }

@@ -11,6 +11,7 @@ fn route(host: &str, path: PathMatch) -> Route {
         methods: vec![],
         headers: vec![],
         filters: vec![],
+        body_max: None,
         upstream: None,
     }
 }
