@@ -74,6 +74,43 @@ async fn many_small_fields_are_a_head_as_well() {
     assert_eq!(origin.requests(), 0);
 }
 
+/// A head with so many fields, Host among them.
+fn head_of(fields: usize) -> String {
+    let rest: String = (1..fields).map(|n| format!("x{n}: y\r\n")).collect();
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{rest}\r\n")
+}
+
+#[tokio::test]
+async fn a_head_of_more_fields_than_its_limit_is_a_431() {
+    for (limit, most) in [("", 100), ("headers_max = 10", 10), ("headers_max = 300", 300)] {
+        let origin = RawOrigin::start(Script::answering("HTTP/1.1 204 No Content\r\n\r\n")).await;
+        let proxy = Proxy::with_upstream(&origin).more(&format!("[limits]\n{limit}")).start().await;
+
+        assert_eq!(Wire::exchange(proxy.web(), head_of(most)).await.status, 204, "{limit}");
+        assert_eq!(Wire::exchange(proxy.web(), head_of(most + 1)).await.status, 431, "{limit}");
+
+        assert_eq!(origin.requests().len(), 1, "{limit}");
+        proxy.counts_local("request_head_too_large", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn underscores_in_names_pass_unless_they_are_refused() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\n\r\n";
+    let (proxy, origin) = limited("").await;
+    assert_eq!(Wire::exchange(proxy.web(), request).await.status, 200);
+    assert_eq!(origin.last_seen().header("x_forwarded_for"), Some("6.6.6.6"));
+
+    let (proxy, origin) = limited("underscores = \"refuse\"").await;
+    let mut wire = proxy.wire().await;
+    wire.send(request).await;
+    assert_eq!(wire.response().await.status, 400);
+    wire.rest().await;
+    assert_eq!(proxy.client().get("/").header("x-a", "_").status().await, 200);
+    assert_eq!(origin.requests(), 1);
+    proxy.counts_local("malformed_request", 1).await;
+}
+
 #[tokio::test]
 async fn a_target_above_its_limit_is_a_414() {
     let (proxy, origin) = limited("uri_max = \"256B\"").await;
@@ -96,6 +133,28 @@ async fn a_body_whose_length_is_above_the_limit_is_a_413_that_never_reaches_an_e
 
     assert_eq!((origin.requests(), origin.last_seen().body.len()), (1, 1_024));
     proxy.counts_local("request_too_large", 1).await;
+}
+
+#[tokio::test]
+async fn a_route_has_its_own_limit_for_bodies_smaller_or_larger() {
+    let origin = Origin::http1().start().await;
+    let route =
+        |path: &str, max: &str| format!("[[routes]]\npath = \"{path}\"\nbody_max = \"{max}\"\nupstream = \"site\"\n");
+    let more = format!("{}{}[limits]\nbody_max = \"1KiB\"", route("/small", "10B"), route("/large", "4KiB"));
+    let proxy = Proxy::with_upstream(&origin).more(&more).start().await;
+    let client = proxy.client();
+
+    for (path, most) in [("/", 1_024), ("/small", 10), ("/large", 4_096)] {
+        assert_eq!(client.post(path, "x".repeat(most)).status().await, 200, "{path}");
+        assert_eq!(client.post(path, "x".repeat(most + 1)).status().await, 413, "{path}");
+        let chunked = |bytes: usize| {
+            let body = format!("{bytes:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(bytes));
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+        };
+        assert_eq!(Wire::exchange(proxy.web(), chunked(most)).await.status, 200, "{path}");
+        assert_eq!(Wire::exchange(proxy.web(), chunked(most + 1)).await.status, 413, "{path}");
+    }
+    proxy.counts_local("request_too_large", 6).await;
 }
 
 #[tokio::test]

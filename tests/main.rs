@@ -21,6 +21,7 @@ mod life;
 mod limits;
 mod metrics;
 mod packaging;
+mod proxy_status;
 mod reload;
 mod reload_under_load;
 mod routing;

@@ -92,6 +92,8 @@ impl Shape {
     pub(crate) const TIME: Self = Self::at_least(Duration::ZERO);
     /// A TCP port that can be connected to.
     pub(crate) const PORT: Self = Self::Integer { min: 1, max: 65535 };
+    /// Bytes of a body.
+    pub(crate) const BODY: Self = Self::Size { min: 0, max: i64::MAX as u64 };
     /// An address: what [`evenkeel_model::Address`] reads.
     pub(crate) const ADDRESS: Self = Self::Text("^(unix:/.+|[^/]+:[0-9]+)$");
     /// A name: what [`evenkeel_model::UpstreamName`] reads.

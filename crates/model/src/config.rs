@@ -1,6 +1,6 @@
 //! A whole configuration, checked.
 
-use crate::{Address, Duration, Limits, Listener, Route, Upstream};
+use crate::{Address, Duration, Forwarded, Limits, Listener, Route, Upstream};
 use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf};
 
 /// A whole configuration. Every name it refers to is in it.
@@ -16,8 +16,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Where requests go.
     pub upstreams: Vec<Upstream>,
-    /// Peers whose `X-Forwarded-*` we believe.
+    /// Peers whose `X-Forwarded-*` or `Forwarded` we believe.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// In which fields endpoints learn who asked, and which a trusted proxy is believed in.
+    pub forwarded: Forwarded,
     /// What one client may cost us.
     pub limits: Limits,
     /// How we stop.
@@ -29,7 +31,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether `X-Forwarded-*` from this peer is believed.
+    /// Whether this peer is believed when it says who asked.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();

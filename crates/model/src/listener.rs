@@ -13,6 +13,8 @@ pub struct Listener {
     pub timeouts: ClientTimeouts,
     /// What becomes of a request whose client has closed its sending side.
     pub half_closed_clients: HalfClosedClients,
+    /// Whether answers of our own carry `Proxy-Status` (RFC 9209).
+    pub proxy_status: bool,
 }
 
 /// What becomes of a request whose client has closed its sending side. A client that went away looks the same (FIN), so most

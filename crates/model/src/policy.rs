@@ -81,10 +81,60 @@ pub struct Limits {
     pub uri_max: ByteSize,
     /// Bytes of a request's body; above it 413. `None`: no limit, bodies are streamed and never held.
     pub body_max: Option<ByteSize>,
+    /// Fields of a request's head; above it 431.
+    pub headers_max: usize,
+    /// What becomes of a request with a `_` in a field's name.
+    pub underscores: Underscores,
+}
+
+/// What becomes of a request with a `_` in a field's name. Valid (RFC 9110, section 5.6.2), but CGI and its heirs turn `-` and `_` into
+/// one (RFC 3875, section 4.1.18), so that such a field can pass for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underscores {
+    /// It is passed on.
+    #[default]
+    Allow,
+    /// 400.
+    Refuse,
+}
+
+/// In which fields endpoints learn who asked. The form that is not written is removed, whoever sent it: nothing that we did not write
+/// may speak for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    #[default]
+    X,
+    /// `Forwarded` (RFC 7239).
+    Rfc7239,
+    /// Both forms.
+    Both,
+}
+
+impl Forwarded {
+    /// Whether `X-Forwarded-*` are written.
+    #[must_use]
+    pub const fn is_x(self) -> bool {
+        matches!(self, Self::X | Self::Both)
+    }
+
+    /// Whether `Forwarded` is written.
+    #[must_use]
+    pub const fn is_rfc7239(self) -> bool {
+        matches!(self, Self::Rfc7239 | Self::Both)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: None, request_head_max: ByteSize::kib(32), uri_max: ByteSize::kib(16), body_max: None }
+        // 100 fields are what hyper reads without allocating (hyper 1.12, `proto::h1::role::DEFAULT_MAX_HEADERS`).
+        Self {
+            connections_max: None,
+            request_head_max: ByteSize::kib(32),
+            uri_max: ByteSize::kib(16),
+            body_max: None,
+            headers_max: 100,
+            underscores: Underscores::Allow,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Which requests go to which upstream.
 
-use crate::{Filter, ListenerName, RouteName, UpgradeToken, UpstreamName};
+use crate::{ByteSize, Filter, ListenerName, RouteName, UpgradeToken, UpstreamName};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which requests go to which upstream, and what is done to them on the way. All conditions must hold; an empty one holds always.
@@ -22,6 +22,8 @@ pub struct Route {
     pub filters: Vec<Filter>,
     /// Protocols to which a client may switch its connection here; empty: none.
     pub upgrades: Vec<UpgradeToken>,
+    /// Bytes of a request's body; above it 413. `None`: as in the limits for all.
+    pub body_max: Option<ByteSize>,
     /// Where it goes. `None` only if a filter answers every request (redirect, fixed response).
     pub upstream: Option<UpstreamName>,
 }

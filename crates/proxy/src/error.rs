@@ -29,6 +29,9 @@ pub enum MalformedRequest {
     /// Not exactly `chunked`. RFC 9112, section 6.1.
     #[error("the transfer coding is not exactly 'chunked'")]
     TransferEncoding,
+    /// `X_Forwarded_For`, where the file refuses such names.
+    #[error("a field's name has an underscore")]
+    Underscore,
     /// What hyper refused before we saw a request.
     #[error("the request cannot be parsed")]
     Unparsable,
@@ -61,13 +64,13 @@ pub enum ProxyError {
     /// The client broke HTTP.
     #[error("{0}")]
     MalformedRequest(MalformedRequest),
-    /// The head is larger than `limits.request_head_max`.
+    /// The head is larger than `limits.request_head_max`, or has more fields than `limits.headers_max`.
     #[error("the request's head is too large")]
     HeadTooLarge,
     /// The target is longer than `limits.uri_max`.
     #[error("the request's target is too long")]
     UriTooLong,
-    /// The body is larger than `limits.body_max`.
+    /// The body is larger than the route's `body_max`, or else `limits.body_max`.
     #[error("the request's body is too large")]
     BodyTooLarge,
     /// The client stopped sending in mid-request.
@@ -79,6 +82,9 @@ pub enum ProxyError {
     /// CONNECT and TRACE.
     #[error("this method is not served")]
     MethodRefused,
+    /// It has passed us too often: RFC 9110, section 7.6.3, has `Via` to find this out.
+    #[error("the request goes round in a circle")]
+    Loop,
     /// No route matches.
     #[error("no route matches this host and path")]
     NoRoute,
@@ -137,6 +143,7 @@ impl ProxyError {
             Self::RequestTimedOut => Reason::RequestTimeout,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
+            Self::Loop => Reason::Loop,
             Self::NoRoute => Reason::NoRoute,
             Self::NoEndpoint { .. } => Reason::NoEndpoint,
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
@@ -158,6 +165,8 @@ impl ProxyError {
             Self::RequestTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            // RFC 5842, section 7.2.
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed { .. } | Self::UpstreamReset { .. } | Self::MalformedResponse { .. } => {
@@ -180,6 +189,7 @@ impl ProxyError {
             | Self::ClientClosed => true,
             Self::UriTooLong
             | Self::MethodRefused
+            | Self::Loop
             | Self::NoRoute
             | Self::NoEndpoint { .. }
             | Self::ConnectFailed { .. }

@@ -21,6 +21,13 @@ pub(super) static LISTENER: Table = Table {
             Literal::Text("http"),
             "What clients speak: http is HTTP/1.1.",
         ),
+        Key::preset(
+            "proxy_status",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: answers made here, and not by an endpoint, say why in a Proxy-Status field (RFC 9209). It tells clients a little of what \
+             lies behind, so write it for clients of your own.",
+        ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
         Key::preset(
             "half_closed_clients",
@@ -87,6 +94,7 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
         listen: address.value.clone(),
         timeouts,
         half_closed_clients,
+        proxy_status: section.preset("proxy_status"),
     });
     Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
 }

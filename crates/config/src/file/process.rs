@@ -5,7 +5,9 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Section, Word},
 };
-use evenkeel_model::{AccessLog, Admin, Drain, Duration, Limits, Log, LogFormat, LogLevel, LogOutput};
+use evenkeel_model::{
+    AccessLog, Admin, Drain, Duration, Forwarded, Limits, Log, LogFormat, LogLevel, LogOutput, Underscores,
+};
 use std::path::Path;
 
 pub(super) static ADMIN: Table = Table {
@@ -47,10 +49,24 @@ pub(super) static LIMITS: Table = Table {
         ),
         Key::optional(
             "body_max",
-            Shape::Size { min: 0, max: i64::MAX as u64 },
+            Shape::BODY,
             "no limit",
             "Bytes of a request's body; a longer one is answered with 413. Bodies are streamed and never held, so this protects your \
-             endpoints, not this process.",
+             endpoints, not this process. A route can have its own.",
+        ),
+        Key::preset(
+            "headers_max",
+            Shape::Integer { min: 1, max: 10_000 },
+            Literal::Integer(100),
+            "Fields of a request's head; one with more is answered with 431. Above 100, new connections cost a little more for each \
+             request.",
+        ),
+        Key::preset(
+            "underscores",
+            Shape::Choice { words: &["allow", "refuse"], later: &[] },
+            Literal::Text("allow"),
+            "What becomes of a request with a _ in a field's name. allow: it is passed on. refuse: 400. Write refuse when endpoints turn \
+             - and _ into one, as CGI, WSGI and PHP do: X_Forwarded_For would pass for X-Forwarded-For there.",
         ),
     ],
     later: &["queue_max", "rate", "connections_per_client_max", "requests_max"],
@@ -135,7 +151,20 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
         request_head_max: section.preset("request_head_max"),
         uri_max: section.preset("uri_max"),
         body_max: section.get("body_max"),
+        headers_max: section.preset("headers_max"),
+        underscores: match section.preset::<Word>("underscores").0 {
+            "refuse" => Underscores::Refuse,
+            _ => Underscores::Allow,
+        },
     })
+}
+
+pub(super) fn forwarded(root: &Section<'_>) -> Forwarded {
+    match root.preset::<Word>("forwarded").0 {
+        "rfc7239" => Forwarded::Rfc7239,
+        "both" => Forwarded::Both,
+        _ => Forwarded::X,
+    }
 }
 
 pub(super) fn drain(root: &Section<'_>) -> Drain {

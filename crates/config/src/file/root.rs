@@ -11,7 +11,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section},
 };
-use evenkeel_model::{AccessLog, Admin, Drain, Limits, Log};
+use evenkeel_model::{AccessLog, Admin, Drain, Forwarded, Limits, Log};
 use std::{num::NonZeroUsize, path::Path};
 
 pub(crate) static ROOT: Table = Table {
@@ -27,8 +27,17 @@ pub(crate) static ROOT: Table = Table {
             "trusted_proxies",
             Shape::List(&Shape::Text("^[0-9A-Fa-f.:]+/[0-9]+$"), 0),
             Literal::List(&[]),
-            "Networks whose X-Forwarded-For, -Proto and -Host are believed; from all others they are discarded. Write the addresses \
-             of the proxies in front of this one, and no more: whoever is listed can claim any client address.",
+            "Networks whose X-Forwarded-For, -Proto and -Host (or Forwarded, see the key of that name) are believed; from all others \
+             they are discarded. Write the addresses of the proxies in front of this one, and no more: whoever is listed can claim any \
+             client address.",
+        ),
+        Key::preset(
+            "forwarded",
+            Shape::Choice { words: &["x", "rfc7239", "both"], later: &[] },
+            Literal::Text("x"),
+            "In which fields endpoints learn who asked. x: X-Forwarded-For, -Proto and -Host. rfc7239: Forwarded. both: all of them; then \
+             the proxies in trusted_proxies must write both forms too, and X-Forwarded-For decides who the client is. The form that is \
+             not written is removed from every request.",
         ),
         Key::optional(
             "admin",
@@ -73,6 +82,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) workers: Option<NonZeroUsize>,
     pub(crate) admin: Option<Placed<Admin>>,
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(crate) forwarded: Forwarded,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) access_log: Option<AccessLog>,
@@ -89,6 +99,7 @@ pub(crate) fn read<'a>(root: &Section<'a>, folder: &Path) -> Draft<'a> {
         workers: root.get("workers").and_then(NonZeroUsize::new),
         admin: root.section("admin").as_ref().and_then(process::admin),
         trusted_proxies: process::trusted_proxies(root),
+        forwarded: process::forwarded(root),
         limits: process::limits(root),
         drain: process::drain(root),
         access_log: root.section("access_log").map(|section| process::access_log(&section, folder)),

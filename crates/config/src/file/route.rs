@@ -9,7 +9,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Node, Section},
 };
-use evenkeel_model::{Filter, HeaderMatch, HostPattern, PathMatch, RouteName, UpgradeToken};
+use evenkeel_model::{ByteSize, Filter, HeaderMatch, HostPattern, PathMatch, RouteName, UpgradeToken};
 use http::Method;
 
 pub(super) static ROUTE: Table = Table {
@@ -61,6 +61,13 @@ pub(super) static ROUTE: Table = Table {
              had not asked. h2c is never passed on.",
         ),
         Key::optional(
+            "body_max",
+            Shape::BODY,
+            "as limits.body_max",
+            "Bytes of a request's body on this route, in place of limits.body_max; a longer one is answered with 413. Raise it where files \
+             are uploaded, lower it where nobody sends much.",
+        ),
+        Key::optional(
             "upstream",
             Shape::NAME,
             "none, which only a route with a redirect or a fixed_response can do without",
@@ -82,6 +89,7 @@ pub(crate) struct RouteDraft<'a> {
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) filters: Vec<Filter>,
     pub(crate) upgrades: Vec<UpgradeToken>,
+    pub(crate) body_max: Option<ByteSize>,
     pub(crate) upstream: Option<Placed<&'a str>>,
     /// Nothing about it is wrong, so that its conditions are those that were meant.
     pub(crate) sound: bool,
@@ -107,6 +115,7 @@ pub(super) fn read(node: Node<'_>) -> Option<RouteDraft<'_>> {
         headers,
         filters,
         upgrades: upgrades(&section),
+        body_max: section.get("body_max"),
         upstream,
         sound: node.report().len() == found_before,
     })

@@ -32,6 +32,7 @@ fn config(draft: Draft<'_>, names: Vec<RouteName>) -> Option<Config> {
         routes: routes.collect::<Option<_>>()?,
         upstreams: draft.upstreams.into_iter().map(|upstream| upstream.upstream).collect::<Option<_>>()?,
         trusted_proxies: draft.trusted_proxies,
+        forwarded: draft.forwarded,
         limits: draft.limits,
         drain: draft.drain,
         access_log: draft.access_log,
@@ -53,6 +54,7 @@ fn route(draft: RouteDraft<'_>, name: RouteName) -> Option<Route> {
         headers: draft.headers,
         filters: draft.filters,
         upgrades: draft.upgrades,
+        body_max: draft.body_max,
         upstream,
     })
 }

@@ -75,6 +75,12 @@ impl Upload {
         self.0.length
     }
 
+    /// Other than `limits.body_max`, so many bytes may come. Before the first is asked for.
+    pub(crate) fn at_most(&self, bytes: u64) {
+        debug_assert!(!self.begun(), "what has come has been counted against another limit");
+        self.0.left.set(bytes);
+    }
+
     /// Whether the announced length is more than may come.
     pub(crate) fn too_large(&self) -> bool {
         self.0.length.is_some_and(|length| length > self.0.left.get())
@@ -200,6 +206,7 @@ pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
                 header::EXPECT,
                 header::MAX_FORWARDS,
                 header::VIA,
+                header::FORWARDED,
             ] {
                 trailers.remove(name);
             }

@@ -6,7 +6,7 @@ use super::{
     tunnel::{self, Unopened},
     turn::{Answering, Turn},
 };
-use crate::{body::Body, worker::faults};
+use crate::{body::Body, request::proxy_status, worker::faults};
 use evenkeel_model::HalfClosedClients;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::Reason;
@@ -19,6 +19,10 @@ use tower::{Service, util::Oneshot};
 
 /// Bytes that hyper may hold of a client: room for the largest head, and a bound on what one client costs.
 const BUFFER_MAX: usize = 64 * 1024;
+
+/// Fields that hyper reads when it is told nothing. Told anything, it allocates room for them with each head (hyper 1.12,
+/// `http1::Builder::max_headers`), so lower limits are held behind it.
+const HEADERS_UNSET: usize = 100;
 
 /// How a connection ended.
 enum Ended {
@@ -55,14 +59,17 @@ pub(crate) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientCo
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
-    let head_max = connection.worker().snapshot().shared().config().limits.request_head_max.as_usize();
+    let limits = connection.worker().snapshot().shared().config().limits;
+    let head_max = limits.request_head_max.as_usize();
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
     let adapter = Adapter { service, connection: Rc::clone(&connection) };
-    let mut http = http1::Builder::new()
-        .max_buf_size(BUFFER_MAX.max(head_max))
-        .max_header_size(head_max)
-        .half_close(connection.listener().half_closed.get() == HalfClosedClients::Serve)
-        .serve_connection(io, adapter);
+    let mut http = http1::Builder::new();
+    http.max_buf_size(BUFFER_MAX.max(head_max)).max_header_size(head_max);
+    http.half_close(connection.listener().half_closed.get() == HalfClosedClients::Serve);
+    if limits.headers_max > HEADERS_UNSET {
+        http.max_headers(limits.headers_max);
+    }
+    let mut http = http.serve_connection(io, adapter);
     let _unopened = Unopened(Rc::clone(&connection));
     let mut ending = false;
     let ended = std::future::poll_fn(|cx| {
@@ -114,9 +121,14 @@ async fn time_out(mut io: ClientIo, connection: &ClientConnection) {
     // A connection that never said a word gets none either: browsers open some in reserve.
     if connection.stage() == Stage::Head && !connection.silent() {
         faults::unparsed(connection, 408, Reason::RequestTimeout);
+        let status = if connection.listener().proxy_status.get() {
+            format!("proxy-status: {}\r\n", proxy_status(Reason::RequestTimeout))
+        } else {
+            String::new()
+        };
         // RFC 9110, section 15.5.9. One attempt; the socket's buffer is empty or the client is no reader.
-        let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        let _ = io.write(answer).await;
+        let answer = format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n{status}\r\n");
+        let _ = io.write(answer.as_bytes()).await;
         let _ = io.shutdown().await;
     }
 }

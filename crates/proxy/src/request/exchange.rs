@@ -3,7 +3,7 @@
 //! It is dropped exactly once, on every path: at the end of the body, when the client goes away (hyper then drops the
 //! handler's future or the body), when something panics. Dropping it counts, logs and gives back.
 
-use super::record::Said;
+use super::{chain, record::Said};
 use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
@@ -87,7 +87,7 @@ impl Exchange {
         let config = snapshot.shared().config();
         let peer = connection.as_ref().and_then(|c| c.peer().ip());
         let trusts_peer = !config.trusted_proxies.is_empty() && peer.is_some_and(|peer| config.trusts(peer));
-        let client = if trusts_peer { behind_proxies(request, config).or(peer) } else { peer };
+        let client = if trusts_peer { chain::client(request.headers(), config).or(peer) } else { peer };
         let said = worker.logs().then(|| Box::new(Said::of(request)));
         let method = MethodLabel::from(request.method());
         Self {
@@ -208,7 +208,12 @@ impl Exchange {
         self.endpoint().map_or_else(unknown, |endpoint| endpoint.target.address().clone())
     }
 
-    pub(crate) fn answered_by_filter(&mut self) {
+    /// Whether the client is told in `Proxy-Status` why an answer is ours.
+    pub(super) fn shows_status(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.listener().proxy_status.get())
+    }
+
+    pub(super) fn answered_by_filter(&mut self) {
         self.reason = Some(Reason::Filter);
     }
 
@@ -368,26 +373,4 @@ impl Drop for Exchange {
             super::record::write(self, &said, took);
         }
     }
-}
-
-/// The client's address as trusted proxies tell it: `X-Forwarded-For` is walked from the right, and the first address that is no
-/// trusted proxy is the client. What stands further left could be anybody's invention.
-fn behind_proxies(request: &Request<Body>, config: &evenkeel_model::Config) -> Option<IpAddr> {
-    let mut furthest = None;
-    let lines: Vec<_> = request.headers().get_all("x-forwarded-for").iter().collect();
-    for entry in lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b',')) {
-        let Some(address) = std::str::from_utf8(entry).ok().and_then(|text| parse_address(text.trim())) else { break };
-        furthest = Some(address);
-        if !config.trusts(address) {
-            break;
-        }
-    }
-    furthest
-}
-
-/// An address, alone or with a port, as proxies write it.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    let address = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()));
-    address.map(|address| address.to_canonical())
 }

@@ -3,42 +3,52 @@
 //!
 //! Before the filters, so that they see and can change what leaves; the framing itself is fixed by `upstream::attempt`.
 
-use super::{Exchange, upgrade};
+use super::{Exchange, chain, upgrade};
 use crate::{
     body::Body,
     error::{MalformedRequest, MalformedResponse, ProxyError},
 };
-use evenkeel_model::{Route, UpgradeToken};
+use evenkeel_model::{Config, Route, Underscores, UpgradeToken};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 static PROXY: HeaderName = HeaderName::from_static("proxy");
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The only transfer coding that we read and write.
 pub(crate) static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static TE: HeaderValue = HeaderValue::from_static("te");
-static HTTP: HeaderValue = HeaderValue::from_static("http");
 
 /// Fields that a `Connection` field cannot take away: without them the message would mean something else, or lie about its
 /// sender (RFC 9110, section 7.6.1, lets a recipient ignore such options).
 const CANNOT_BE_NOMINATED: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
-/// Makes a client's fields ours. `TE: trailers` and `Trailer` survive: trailers are passed on.
+/// Our name in `Via`, for all of us: one for each process would tell strangers how many there are.
+const PSEUDONYM: &[u8] = b"evenkeel";
+
+/// A request that has passed so many of us goes round in a circle: nobody puts eight balancers of a kind behind each other.
+const PASSES_MAX: u8 = 8;
+
+/// Makes a client's fields ours, or refuses them; then nothing has been changed. `TE: trailers` and `Trailer` survive: trailers are
+/// passed on.
 pub(crate) fn prepare_request(
     request: &mut Request<Body>,
+    config: &Config,
     route: &Route,
     exchange: &mut Exchange,
 ) -> Result<(), ProxyError> {
     let version = request.version();
-    let survey = Survey::of(request.headers());
+    let survey = Survey::of(request.headers(), config.limits.underscores);
     if !survey.only_chunked {
         return Err(ProxyError::MalformedRequest(MalformedRequest::TransferEncoding));
+    }
+    if survey.underscore {
+        return Err(ProxyError::MalformedRequest(MalformedRequest::Underscore));
+    }
+    if survey.passes >= PASSES_MAX {
+        return Err(ProxyError::Loop);
     }
     let upgrade = if survey.has(Known::Upgrade) && exchange.may_upgrade() {
         upgrade::asked(request.method(), version, request.headers(), &route.upgrades)
@@ -59,39 +69,11 @@ pub(crate) fn prepare_request(
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
         headers.remove(&PROXY);
     }
-    tell_who_asked(headers, exchange);
+    chain::tell(headers, config.forwarded, survey.has(Known::Forwarded), exchange);
     let via = if version == Version::HTTP_10 { "1.0 evenkeel" } else { "1.1 evenkeel" };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
     headers.append(header::VIA, HeaderValue::from_static(via));
     Ok(())
-}
-
-/// What a client says of those before it is believed only if it is itself a trusted proxy.
-fn tell_who_asked(headers: &mut HeaderMap, exchange: &Exchange) {
-    let Some(connection) = exchange.connection() else { return };
-    let trusted = exchange.trusts_peer();
-    let peer = connection.forwarded_for();
-    match headers.get(&X_FORWARDED_FOR).filter(|_| trusted) {
-        Some(_) => {
-            let lines = headers.get_all(&X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
-            let all = lines.chain([peer.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
-            // Made of valid values, so it is one.
-            let all = HeaderValue::from_bytes(&all).unwrap_or_else(|_| peer.clone());
-            headers.insert(&X_FORWARDED_FOR, all);
-        }
-        None => {
-            headers.insert(&X_FORWARDED_FOR, peer.clone());
-        }
-    }
-    if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(&X_FORWARDED_PROTO, HTTP.clone());
-    }
-    if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
-        match headers.get(header::HOST).cloned() {
-            Some(host) => headers.insert(&X_FORWARDED_HOST, host),
-            None => headers.remove(&X_FORWARDED_HOST),
-        };
-    }
 }
 
 /// What an answer says about the connection that it came by.
@@ -115,7 +97,7 @@ where
     // hyper takes any 101 as an upgrade, asked for or not.
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
-    let survey = Survey::of(response.headers());
+    let survey = Survey::of(response.headers(), Underscores::Allow);
     if !survey.only_chunked {
         return Err(MalformedResponse::TransferEncoding);
     }
@@ -161,6 +143,7 @@ enum Known {
     Http2Settings,
     Proxy,
     ContentLength,
+    Forwarded,
 }
 
 /// What one walk over a head has found. A lookup hashes a name; a head has few fields and we look for many, so it is cheaper to
@@ -176,11 +159,23 @@ struct Survey {
     trailers: bool,
     /// `Connection` names a field that is not removed anyway.
     nominates: bool,
+    /// A name has a `_`, and that is not wanted.
+    underscore: bool,
+    /// How often `Via` names us.
+    passes: u8,
 }
 
 impl Survey {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut survey = Self { present: 0, only_chunked: true, one_length: true, trailers: false, nominates: false };
+    fn of(headers: &HeaderMap, underscores: Underscores) -> Self {
+        let mut survey = Self {
+            present: 0,
+            only_chunked: true,
+            one_length: true,
+            trailers: false,
+            nominates: false,
+            underscore: false,
+            passes: 0,
+        };
         for (name, value) in headers {
             let known = match name.as_str() {
                 "connection" => {
@@ -205,7 +200,15 @@ impl Survey {
                     survey.one_length = !survey.has(Known::ContentLength) && is_plain_length(value);
                     Known::ContentLength
                 }
-                _ => continue,
+                "forwarded" => Known::Forwarded,
+                "via" => {
+                    survey.passes = survey.passes.saturating_add(passes(value));
+                    continue;
+                }
+                other => {
+                    survey.underscore |= underscores == Underscores::Refuse && other.contains('_');
+                    continue;
+                }
             };
             survey.present |= 1 << known as u16;
         }
@@ -252,6 +255,16 @@ fn nominates(value: &HeaderValue) -> bool {
     !value.as_bytes().split(|b| *b == b',').all(usual)
 }
 
+/// How often a `Via` field names us: `1.1 evenkeel`, perhaps with a comment behind it (RFC 9110, section 7.6.3).
+fn passes(value: &HeaderValue) -> u8 {
+    let is_us = |entry: &&[u8]| {
+        let mut words = entry.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(PSEUDONYM))
+    };
+    let count = value.as_bytes().split(|b| *b == b',').filter(is_us).count();
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
+
 fn is_plain_length(value: &HeaderValue) -> bool {
     match value.as_bytes() {
         [b'0'] => true,
@@ -296,7 +309,7 @@ mod tests {
             ("te", "gzip"),
             ("x-c", "1"),
         ]);
-        Survey::of(&map).remove_hop_by_hop(&mut map);
+        Survey::of(&map, Underscores::Allow).remove_hop_by_hop(&mut map);
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-b", "x-c"], "'x-b;' is no name and nominates nothing");
@@ -304,18 +317,38 @@ mod tests {
 
     #[test]
     fn one_plain_length_and_one_plain_coding_pass() {
-        let survey = |lines| Survey::of(&headers(lines));
+        let survey = |lines| Survey::of(&headers(lines), Underscores::Allow);
         assert!(survey(&[]).one_length && survey(&[]).only_chunked);
         assert!(survey(&[("content-length", "5")]).one_length);
         for bad in ["5, 5", "", "+5", "05"] {
             let map: HeaderMap = [(header::CONTENT_LENGTH, HeaderValue::from_str(bad).unwrap())].into_iter().collect();
-            assert!(!Survey::of(&map).one_length, "{bad}");
+            assert!(!Survey::of(&map, Underscores::Allow).one_length, "{bad}");
         }
         assert!(!survey(&[("content-length", "5"), ("content-length", "5")]).one_length);
         assert!(survey(&[("transfer-encoding", "Chunked")]).only_chunked);
         assert!(!survey(&[("transfer-encoding", "gzip, chunked")]).only_chunked);
         assert!(!survey(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]).only_chunked);
         assert!(survey(&[("te", "gzip;q=1, Trailers")]).trailers);
+    }
+
+    #[test]
+    fn only_our_own_entries_of_via_are_counted() {
+        for (value, count) in [
+            ("1.1 evenkeel", 1),
+            ("1.1 evenkeel, 1.0 cdn, 1.1 EVENKEEL (x)", 2),
+            ("1.1 evenkeel2, evenkeel, 1.1 a (evenkeel)", 0),
+            ("", 0),
+        ] {
+            assert_eq!(passes(&HeaderValue::from_static(value)), count, "{value}");
+        }
+    }
+
+    #[test]
+    fn underscores_are_found_only_when_they_are_not_wanted() {
+        let map = headers(&[("x_forwarded_for", "1")]);
+        assert!(Survey::of(&map, Underscores::Refuse).underscore);
+        assert!(!Survey::of(&map, Underscores::Allow).underscore);
+        assert!(!Survey::of(&headers(&[("x-forwarded-for", "_")]), Underscores::Refuse).underscore);
     }
 
     #[test]

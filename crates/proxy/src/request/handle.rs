@@ -32,10 +32,13 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     let index = target::find_route(&request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
+    if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
+        upload.at_most(max.0);
+    }
 
-    forwarded::prepare_request(&mut request, route, exchange)?;
+    forwarded::prepare_request(&mut request, config, route, exchange)?;
     if let Flow::Answer(mut response) = filter::on_request(route, &mut request, exchange).await? {
-        exchange.answered_by_filter();
+        respond::by_filter(&mut response, exchange);
         filter::on_response(route, &mut response, exchange)?;
         return Ok(response);
     }

@@ -1,9 +1,11 @@
 //! The way of a request. Start reading at `handle`.
 
+mod chain;
 mod exchange;
 mod forwarded;
 mod handle;
 mod path;
+mod proxy_status;
 mod record;
 mod respond;
 mod service;
@@ -12,5 +14,6 @@ mod upgrade;
 
 pub(crate) use exchange::{End, Exchange};
 pub(crate) use forwarded::{CHUNKED, plain_length, prepare_response};
+pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;

@@ -1,10 +1,11 @@
 //! Answers of our own: a small plain text with a request id, by which the log line is found.
 
-use super::Exchange;
+use super::{Exchange, proxy_status};
 use crate::{body::Body, error::ProxyError};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Turns an error into an answer. The cause goes to the log; a client learns no addresses.
 pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Response<Body> {
@@ -24,6 +25,9 @@ pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Respons
     headers.insert(header::CONTENT_LENGTH, length);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(&REQUEST_ID, HeaderValue::try_from(format!("{id:016x}")).expect("hex digits"));
+    if exchange.shows_status() {
+        headers.insert(&PROXY_STATUS, proxy_status::of_error(error));
+    }
     if error.closes() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -32,4 +36,12 @@ pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Respons
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     response
+}
+
+/// Marks the answer of a filter as ours.
+pub(super) fn by_filter(response: &mut Response<Body>, exchange: &mut Exchange) {
+    exchange.answered_by_filter();
+    if exchange.shows_status() {
+        response.headers_mut().insert(&PROXY_STATUS, proxy_status::of_filter());
+    }
 }

@@ -27,6 +27,9 @@ pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), 
     if read > limits.request_head_max.0 && head_size(request) > limits.request_head_max.0 {
         return Err(ProxyError::HeadTooLarge);
     }
+    if request.headers().len() > limits.headers_max {
+        return Err(ProxyError::HeadTooLarge);
+    }
     check_host(request).map_err(ProxyError::MalformedRequest)?;
     check_path(request).map_err(ProxyError::MalformedRequest)
 }

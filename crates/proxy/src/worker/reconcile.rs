@@ -34,11 +34,12 @@ pub(crate) struct LocalEndpoint {
     pub(crate) pool: Pool,
 }
 
-/// A listener on one worker. It outlives a reload; its timeouts are live.
+/// A listener on one worker. It outlives a reload; its settings are live.
 pub(crate) struct LocalListener {
     pub(crate) part: Arc<ListenerPart>,
     pub(crate) timeouts: Cell<ClientTimeouts>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
+    pub(crate) proxy_status: Cell<bool>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
@@ -52,6 +53,7 @@ impl LocalListener {
             part: Arc::clone(part),
             timeouts: Cell::default(),
             half_closed: Cell::default(),
+            proxy_status: Cell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }

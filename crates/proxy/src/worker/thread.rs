@@ -146,6 +146,7 @@ where
             let listener = listener.unwrap_or_else(|| Rc::new(LocalListener::new(part)));
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
+            listener.proxy_status.set(settings.proxy_status);
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));

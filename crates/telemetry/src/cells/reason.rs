@@ -20,11 +20,12 @@ label_set! {
         UpstreamProtocol => "upstream_protocol",
         /// The client broke HTTP: 400 and close.
         MalformedRequest => "malformed_request",
-        /// The request's head is longer than `limits.request_head_max`: 431 (RFC 6585, section 5).
+        /// The request's head is longer than `limits.request_head_max` or has more fields than `limits.headers_max`: 431 (RFC 6585,
+        /// section 5).
         RequestHeadTooLarge => "request_head_too_large",
         /// The request's target is longer than `limits.uri_max`: 414 (RFC 9110, section 15.5.15).
         UriTooLong => "uri_too_long",
-        /// The request's body is longer than `limits.body_max`: 413 (RFC 9110, section 15.5.14).
+        /// The request's body is longer than the `body_max` of its route or of the limits: 413 (RFC 9110, section 15.5.14).
         RequestTooLarge => "request_too_large",
         /// The client sent its head or body, or took its answer, too slowly: 408, or its connection cut.
         RequestTimeout => "request_timeout",
@@ -38,6 +39,8 @@ label_set! {
         UpgradeRefused => "upgrade_refused",
         /// No byte moved in either direction of an upgraded connection for `timeouts.tunnel_idle`: both ends cut.
         TunnelIdle => "tunnel_idle",
+        /// The request has passed this proxy too often, by what `Via` says: 508 (RFC 5842, section 7.2).
+        Loop => "loop",
         /// A filter answered, as configured: a redirect, a fixed response.
         Filter => "filter",
         /// We are stopping and the drain's deadline cut the request off.
@@ -91,7 +94,7 @@ impl Reason {
             | Self::UpstreamTimeout
             | Self::UpstreamReset
             | Self::UpstreamProtocol => Fault::Upstream,
-            Self::Filter | Self::Stopped | Self::Internal => Fault::Us,
+            Self::Loop | Self::Filter | Self::Stopped | Self::Internal => Fault::Us,
         }
     }
 }

@@ -12,6 +12,7 @@ fn route(host: &str, path: PathMatch) -> Route {
         headers: vec![],
         filters: vec![],
         upgrades: vec![],
+        body_max: None,
         upstream: None,
     }
 }

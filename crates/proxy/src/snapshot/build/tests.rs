@@ -1,5 +1,7 @@
 use super::*;
-use evenkeel_model::{Algorithm, Drain, Endpoint as EndpointSettings, Limits, Log, Pool, UpstreamTimeouts, Weight};
+use evenkeel_model::{
+    Algorithm, Drain, Endpoint as EndpointSettings, Forwarded, Limits, Log, Pool, UpstreamTimeouts, Weight,
+};
 
 fn config(upstreams: &[(&str, &[&str])]) -> Config {
     let upstream = |(name, addresses): &(&str, &[&str])| Upstream {
@@ -21,6 +23,7 @@ fn config(upstreams: &[(&str, &[&str])]) -> Config {
         routes: vec![],
         upstreams: upstreams.iter().map(upstream).collect(),
         trusted_proxies: vec![],
+        forwarded: Forwarded::X,
         limits: Limits::default(),
         drain: Drain::default(),
         access_log: None,

@@ -1,0 +1,211 @@
+//! The proxies in front of us: who asked, as trusted ones tell it, and what the endpoint is told.
+//!
+//! Two forms, `X-Forwarded-*` and `Forwarded` (RFC 7239). Only the configured one is read and written; the other is removed, whoever
+//! sent it: a chain that does not end with our own peer would let anybody speak for a client.
+
+use super::Exchange;
+use crate::connection::ClientConnection;
+use evenkeel_model::{Config, Forwarded};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::{borrow::Cow, net::IpAddr};
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static HTTP: HeaderValue = HeaderValue::from_static("http");
+
+/// The client's address as trusted proxies tell it: the chain is walked from the right, and the first address that is no trusted
+/// proxy is the client. What stands further left could be anybody's invention; so could what stands left of an entry that is no
+/// address.
+pub(super) fn client(headers: &HeaderMap, config: &Config) -> Option<IpAddr> {
+    if config.forwarded.is_x() {
+        let lines: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
+        let entries = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
+        furthest(entries.map(|entry| std::str::from_utf8(entry).ok().and_then(|text| address(text.trim()))), config)
+    } else {
+        let lines: Vec<_> = headers.get_all(header::FORWARDED).iter().collect();
+        let entries = |line: &&HeaderValue| nodes(line.as_bytes()).unwrap_or_else(|| vec![None]);
+        furthest(lines.iter().rev().flat_map(|line| entries(line).into_iter().rev()), config)
+    }
+}
+
+/// Of a chain from its right end.
+fn furthest(chain: impl Iterator<Item = Option<IpAddr>>, config: &Config) -> Option<IpAddr> {
+    let mut furthest = None;
+    for address in chain.map_while(|entry| entry) {
+        furthest = Some(address);
+        if !config.trusts(address) {
+            break;
+        }
+    }
+    furthest
+}
+
+/// An address, alone or with a port, as proxies write it.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip()));
+    address.map(|address| address.to_canonical())
+}
+
+/// The `for` of each element of a `Forwarded` line (RFC 7239, section 4): `None` where it is missing, `unknown` or obfuscated. Nothing
+/// for a line that breaks the grammar.
+fn nodes(line: &[u8]) -> Option<Vec<Option<IpAddr>>> {
+    let mut rest = std::str::from_utf8(line).ok()?.trim_start_matches(BLANKS);
+    let (mut nodes, mut named) = (vec![None], false);
+    loop {
+        let name = rest.find(|c| !is_token(c)).unwrap_or(rest.len());
+        if name > 0 {
+            let (value, after) = value(rest[name..].strip_prefix('=')?)?;
+            if rest[..name].eq_ignore_ascii_case("for") {
+                // Section 4: no parameter occurs twice in an element.
+                if std::mem::replace(&mut named, true) {
+                    return None;
+                }
+                *nodes.last_mut()? = address(&value);
+            }
+            rest = after;
+        }
+        rest = rest.trim_start_matches(BLANKS);
+        match rest.bytes().next() {
+            None => return Some(nodes),
+            Some(b';') => {}
+            Some(b',') => {
+                nodes.push(None);
+                named = false;
+            }
+            Some(_) => return None,
+        }
+        rest = rest[1..].trim_start_matches(BLANKS);
+    }
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// RFC 9110, section 5.6.2.
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+/// A token or a quoted string (RFC 9110, section 5.6.4), and what follows it.
+fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(|c| !is_token(c)).unwrap_or(text.len());
+        return (end > 0).then(|| (Cow::Borrowed(&text[..end]), &text[end..]));
+    };
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((Cow::Owned(value), &quoted[at + 1..])),
+            '\\' => value.push(characters.next()?.1),
+            _ => value.push(character),
+        }
+    }
+    None
+}
+
+/// Tells the endpoint who asked. What a client says of those before it is kept only if it is itself a trusted proxy. `forwarded`: the
+/// head has such a field.
+pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, forwarded: bool, exchange: &Exchange) {
+    let Some(connection) = exchange.connection() else { return };
+    let trusted = exchange.trusts_peer();
+    if form.is_rfc7239() {
+        let element = element(connection, headers.get(header::HOST));
+        append(headers, &header::FORWARDED, &element, trusted && forwarded);
+    } else if forwarded {
+        headers.remove(header::FORWARDED);
+    }
+    if form.is_x() {
+        tell_x(headers, connection, trusted);
+    } else {
+        for name in [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST] {
+            headers.remove(name);
+        }
+    }
+}
+
+fn tell_x(headers: &mut HeaderMap, connection: &ClientConnection, trusted: bool) {
+    let chained = trusted && headers.contains_key(&X_FORWARDED_FOR);
+    append(headers, &X_FORWARDED_FOR, connection.forwarded_for(), chained);
+    if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
+        headers.insert(&X_FORWARDED_PROTO, HTTP.clone());
+    }
+    if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
+        match headers.get(header::HOST).cloned() {
+            Some(host) => headers.insert(&X_FORWARDED_HOST, host),
+            None => headers.remove(&X_FORWARDED_HOST),
+        };
+    }
+}
+
+/// Writes one line: `last`, behind what the lines there say if that is `chained`.
+fn append(headers: &mut HeaderMap, name: &HeaderName, last: &HeaderValue, chained: bool) {
+    let value = if chained {
+        let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let all = lines.chain([last.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
+        // Made of valid values, so it is one.
+        HeaderValue::from_bytes(&all).unwrap_or_else(|_| last.clone())
+    } else {
+        last.clone()
+    };
+    headers.insert(name, value);
+}
+
+/// Our element of `Forwarded` (RFC 7239, section 5). `by` is left out: it would tell endpoints nothing but our address.
+fn element(connection: &ClientConnection, host: Option<&HeaderValue>) -> HeaderValue {
+    let peer = connection.forwarded_for().to_str().unwrap_or("unknown");
+    // Section 6: a v6 address stands in brackets, and with them in quotes.
+    let peer = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
+    // A checked host has neither quotes nor backslashes.
+    let host = host.and_then(|host| host.to_str().ok()).map(|host| match host.chars().all(is_token) {
+        true => format!(";host={host}"),
+        false => format!(";host=\"{host}\""),
+    });
+    let element = format!("for={peer}{};proto=http", host.unwrap_or_default());
+    HeaderValue::try_from(element).expect("made of field values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<Vec<String>> {
+        let text = |node: Option<IpAddr>| node.map_or_else(|| "-".to_owned(), |address| address.to_string());
+        Some(nodes(line.as_bytes())?.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7239_are_read() {
+        for (line, expected) in [
+            ("for=\"_gazonk\"", &["-"][..]),
+            ("For=\"[2001:db8:cafe::17]:4711\"", &["2001:db8:cafe::17"]),
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", &["192.0.2.60"]),
+            ("for=192.0.2.43, for=198.51.100.17", &["192.0.2.43", "198.51.100.17"]),
+            ("for=_hidden, for=_SEVKISEK", &["-", "-"]),
+            ("for=192.0.2.43,for=\"[2001:db8:cafe::17]\",for=unknown", &["192.0.2.43", "2001:db8:cafe::17", "-"]),
+            ("for=192.0.2.43,   for=\"[2001:db8:cafe::17]\";by=x", &["192.0.2.43", "2001:db8:cafe::17"]),
+            ("proto=https", &["-"]),
+            ("for=\"192.0.2.43:47011\"", &["192.0.2.43"]),
+            ("for=\"1\\92.0.2.43\"", &["192.0.2.43"]),
+            (";;for=10.0.0.1;", &["10.0.0.1"]),
+        ] {
+            assert_eq!(read(line).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_comma_in_quotes_hides_no_element_and_makes_none() {
+        assert_eq!(read("host=\"a,for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
+        assert_eq!(read("host=\"a\\\",for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
+    }
+
+    #[test]
+    fn a_line_that_breaks_the_grammar_says_nothing() {
+        for line in
+            ["for", "for=", "for=\"1", "for=1.1.1.1 for=2.2.2.2", "for=1.1.1.1;for=2.2.2.2", "=x", "for=\"\\", "for=é"]
+        {
+            assert_eq!(nodes(line.as_bytes()), None, "{line}");
+        }
+    }
+}
