@@ -39,7 +39,7 @@ impl Caller {
     pub(super) async fn of(place: &Place, methods: Vec<&'static str>) -> Self {
         let connecting = TcpStream::connect(place.authority());
         let stream = in_time("a connection", connecting).await.expect("the proxy accepts");
-        stream.set_nodelay(true).unwrap();
+        stream.set_nodelay(true).expect("an open socket");
         Self { stream, heard: Heard::default(), methods }
     }
 

@@ -167,7 +167,7 @@ struct Stage {
 
 impl Stage {
     fn set(answer: impl Fn(&Message) -> Reply + Send + Sync + 'static) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (scribe, proxy) = runtime.block_on(async {
             let scribe = Scribe::start(answer).await;
             let proxy = Proxy::with_upstream(&scribe).start().await;

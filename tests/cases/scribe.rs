@@ -61,8 +61,8 @@ pub(super) struct Arrived {
 
 impl Scribe {
     pub(super) async fn start(answer: impl Fn(&Message) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a free port");
         let records = Arc::default();
         let accepting = tokio::spawn(accept(listener, Arc::new(answer), Arc::clone(&records))).abort_handle();
         Self { address, records, accepting }

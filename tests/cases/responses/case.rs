@@ -64,14 +64,14 @@ impl Draft {
     }
 
     /// The client speaks HTTP/1.0 and wants to keep its connection.
-    pub(super) fn to_http10(mut self) -> Self {
+    pub(super) fn asked_by_http10(mut self) -> Self {
         self.0.asks.1 = "HTTP/1.0";
         self.0.says = "Connection: keep-alive\r\n";
         self
     }
 
     /// The client takes trailers.
-    pub(super) fn to_one_that_takes_trailers(mut self) -> Self {
+    pub(super) fn asked_by_one_that_takes_trailers(mut self) -> Self {
         self.0.says = "TE: trailers\r\nConnection: TE\r\n";
         self
     }

@@ -33,15 +33,15 @@ fn plain() -> Vec<Case> {
             .sends("HTTP/1.1 599 X\r\nContent-Length: 0\r\n\r\n")
             .relayed("599 [0]"),
         case("chunks for an HTTP/1.0 client are taken out of their chunks")
-            .to_http10()
+            .asked_by_http10()
             .chunks("5\r\nhello\r\n0\r\n\r\n")
             .last("200 [end] hello"),
         case("a length for an HTTP/1.0 client stays")
-            .to_http10()
+            .asked_by_http10()
             .ok("Content-Length: 5\r\n\r\nhello")
             .relayed("200 [5] hello"),
         case("a body that ends with its connection does so for an HTTP/1.0 client")
-            .to_http10()
+            .asked_by_http10()
             .ok("\r\nhello")
             .then_closes()
             .last_of_both("200 [end] hello"),
@@ -182,12 +182,12 @@ fn chunks() -> Vec<Case> {
             .relayed_once("200 [chunked] hello")
             .because(AFTER_TRAILERS),
         case("a trailer for a client that takes it arrives")
-            .to_one_that_takes_trailers()
+            .asked_by_one_that_takes_trailers()
             .ok("Trailer: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n")
             .relayed_once("200 [chunked] hello {x: y}")
             .because(AFTER_TRAILERS),
         case("a trailer that nobody announced is dropped on its way to the client")
-            .to_one_that_takes_trailers()
+            .asked_by_one_that_takes_trailers()
             .chunks("5\r\nhello\r\n0\r\nx: y\r\n\r\n")
             .relayed_once("200 [chunked] hello")
             .because(AFTER_TRAILERS),
