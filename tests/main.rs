@@ -17,6 +17,7 @@ mod filters;
 mod forwarded;
 mod health;
 mod http1;
+mod last_errors;
 mod life;
 mod limits;
 mod metrics;

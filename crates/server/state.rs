@@ -2,12 +2,13 @@
 
 use crate::{REVISION, VERSION};
 use evenkeel_admin::{
-    ConfigView, EndpointState, EndpointView, LastReload, Operations, Pending, ReloadView, UpstreamView,
+    ConfigView, EndpointState, EndpointView, HeadView, LastErrorsView, LastReload, MalformedView, Operations, Pending,
+    ReloadView, UpstreamView,
 };
 use evenkeel_balance::{Endpoint, Flag};
 use evenkeel_health::{Checker, EndpointStatus};
 use evenkeel_model::{Address, UpstreamName};
-use evenkeel_proxy::Proxy;
+use evenkeel_proxy::{Malformed, Proxy};
 use evenkeel_telemetry::{Exposition, access_log::AccessLog, process::Process};
 use std::{
     collections::HashMap,
@@ -100,6 +101,12 @@ impl Operations for State {
         self.view().clone()
     }
 
+    fn last_errors(&self) -> LastErrorsView {
+        let last = self.proxy.last_errors();
+        let views = |messages: Vec<Malformed>| messages.into_iter().map(malformed).collect();
+        LastErrorsView { requests: views(last.requests), responses: views(last.responses), missed: last.missed }
+    }
+
     fn reload(&self) -> Pending<Result<ReloadView, String>> {
         let (answer, answered) = oneshot::channel();
         let reloads = self.reloads.clone();
@@ -108,6 +115,26 @@ impl Operations for State {
             reloads.send(answer).await.map_err(|_| "the process is stopping".to_owned())?;
             answered.await.map_err(stopping)?
         })
+    }
+}
+
+fn malformed(message: Malformed) -> MalformedView {
+    let (upstream, endpoint) = message.sender.unzip();
+    let head = |head: evenkeel_proxy::Head| HeadView {
+        bytes: head.bytes.escape_ascii().to_string(),
+        skipped: head.skipped,
+        offset: head.offset,
+        as_received: head.as_received,
+    };
+    MalformedView {
+        time: message.at,
+        listener: message.listener,
+        client: message.client.map(|client| client.to_string()),
+        upstream,
+        endpoint,
+        reason: message.reason.as_str().to_owned(),
+        cause: message.cause,
+        head: message.head.map(head),
     }
 }
 

@@ -29,6 +29,8 @@ GET  /readyz          200 while new traffic is welcome, else 503
 GET  /api/upstreams   every endpoint with its state and its last probe's error
 GET  /api/config      what runs, since when, and how the last reload went
 POST /api/reload      read the file again
+GET  /debug/last-errors
+                      the last messages that broke HTTP, and where they do
 ";
 
 /// From where the admin listener can be reached.
@@ -52,6 +54,7 @@ enum Question {
     Upstreams,
     Config,
     Reload,
+    LastErrors,
 }
 
 impl Question {
@@ -64,6 +67,7 @@ impl Question {
             "/api/upstreams" => Self::Upstreams,
             "/api/config" => Self::Config,
             "/api/reload" => Self::Reload,
+            "/debug/last-errors" => Self::LastErrors,
             _ => return None,
         })
     }
@@ -72,9 +76,13 @@ impl Question {
     fn methods(self) -> &'static [Method] {
         match self {
             Self::Reload => &[Method::POST],
-            Self::Index | Self::Metrics | Self::Live | Self::Ready | Self::Upstreams | Self::Config => {
-                &[Method::GET, Method::HEAD]
-            }
+            Self::Index
+            | Self::Metrics
+            | Self::Live
+            | Self::Ready
+            | Self::Upstreams
+            | Self::Config
+            | Self::LastErrors => &[Method::GET, Method::HEAD],
         }
     }
 
@@ -85,7 +93,7 @@ impl Question {
 
     /// Whether it tells or changes what a web page should not.
     fn is_api(self) -> bool {
-        matches!(self, Self::Upstreams | Self::Config | Self::Reload)
+        matches!(self, Self::Upstreams | Self::Config | Self::Reload | Self::LastErrors)
     }
 }
 
@@ -164,6 +172,7 @@ async fn act(question: Question, operations: Arc<dyn Operations>) -> Result<Answ
         Question::Metrics => apart(move || content(StatusCode::OK, PROMETHEUS, operations.metrics())).await?,
         Question::Upstreams => apart(move || json(&operations.upstreams())).await?,
         Question::Config => apart(move || json(&operations.config())).await?,
+        Question::LastErrors => apart(move || json(&operations.last_errors())).await?,
         Question::Reload => {
             tracing::info!("reload asked over the admin API");
             // A task of its own: hyper drops this future when the client goes away, and a reload is never left half done.

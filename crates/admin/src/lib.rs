@@ -15,4 +15,7 @@ mod view;
 pub use ask::ask_ready;
 pub use operations::{Operations, Pending};
 pub use serve::{CONNECTION_TIME_MAX, CONNECTIONS_MAX, HEAD_TIMEOUT, Serving, Socket, serve};
-pub use view::{ConfigView, EndpointState, EndpointView, LastReload, ReloadView, UpstreamView};
+pub use view::{
+    ConfigView, EndpointState, EndpointView, HeadView, LastErrorsView, LastReload, MalformedView, ReloadView,
+    UpstreamView,
+};

@@ -1,8 +1,8 @@
 //! The admin listener over real sockets: raw bytes in, raw bytes out.
 
 use crate::{
-    CONNECTIONS_MAX, ConfigView, EndpointState, EndpointView, LastReload, Operations, Pending, ReloadView, Serving,
-    UpstreamView, ask_ready, serve,
+    CONNECTIONS_MAX, ConfigView, EndpointState, EndpointView, HeadView, LastErrorsView, LastReload, MalformedView,
+    Operations, Pending, ReloadView, Serving, UpstreamView, ask_ready, serve,
 };
 use evenkeel_model::Address;
 use std::{
@@ -73,6 +73,21 @@ impl Operations for House {
                 problems: vec!["evenkeel.toml:1:1: no".into()],
             }),
         }
+    }
+
+    fn last_errors(&self) -> LastErrorsView {
+        let head = HeadView { bytes: "GET  /".into(), skipped: 0, offset: Some(4), as_received: true };
+        let message = MalformedView {
+            time: SystemTime::UNIX_EPOCH,
+            listener: "web".into(),
+            client: Some("192.0.2.1".into()),
+            upstream: None,
+            endpoint: None,
+            reason: "malformed_request".into(),
+            cause: "invalid URI".into(),
+            head: Some(head),
+        };
+        LastErrorsView { requests: vec![message], responses: vec![], missed: 1 }
     }
 
     fn reload(&self) -> Pending<Result<ReloadView, String>> {
@@ -167,6 +182,21 @@ async fn the_upstreams_are_told_with_state_and_last_error() {
 }
 
 #[tokio::test]
+async fn the_last_errors_are_told_with_their_bytes() {
+    let (_house, _serving, address) = start();
+
+    let errors = json(&get(address, "/debug/last-errors").await);
+
+    assert_eq!(
+        errors,
+        serde_json::json!({ "missed": 1, "responses": [], "requests": [{
+            "time": "1970-01-01T00:00:00.000Z", "listener": "web", "client": "192.0.2.1", "upstream": null, "endpoint": null,
+            "reason": "malformed_request", "cause": "invalid URI",
+            "head": { "bytes": "GET  /", "skipped": 0, "offset": 4, "as_received": true } }] })
+    );
+}
+
+#[tokio::test]
 async fn the_configuration_is_told_with_the_last_reload() {
     let (_house, _serving, address) = start();
 
@@ -217,7 +247,8 @@ async fn head_gets_the_head_and_the_index_lists_what_there_is() {
 
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-length: 33\r\n"), "{head}");
     assert_eq!(body(&head), "");
-    for path in ["/metrics", "/livez", "/readyz", "/api/upstreams", "/api/config", "/api/reload"] {
+    for path in ["/metrics", "/livez", "/readyz", "/api/upstreams", "/api/config", "/api/reload", "/debug/last-errors"]
+    {
         assert!(body(&index).contains(path), "{path}");
     }
 }
@@ -231,7 +262,7 @@ async fn off_loopback_only_metrics_and_readiness_are_served() {
     for open in ["/metrics", "/livez", "/readyz"] {
         assert!(get(address, open).await.starts_with("HTTP/1.1 200 "), "{open}");
     }
-    for shut in ["/", "/api/upstreams", "/api/config", "/api/reload"] {
+    for shut in ["/", "/api/upstreams", "/api/config", "/api/reload", "/debug/last-errors"] {
         let answer = get(address, shut).await;
         assert!(answer.starts_with("HTTP/1.1 403 ") && body(&answer).contains("off loopback"), "{answer}");
     }

@@ -89,6 +89,52 @@ pub struct ReloadView {
     pub generation: u64,
 }
 
+/// The answer of `GET /debug/last-errors`: newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LastErrorsView {
+    /// What clients sent.
+    pub requests: Vec<MalformedView>,
+    /// What endpoints sent.
+    pub responses: Vec<MalformedView>,
+    /// Messages that were not kept because somebody was reading just then.
+    pub missed: u64,
+}
+
+/// A message that broke HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MalformedView {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub time: SystemTime,
+    /// By which listener its client came.
+    pub listener: String,
+    /// The client's address; `None` over a unix socket.
+    pub client: Option<String>,
+    /// The upstream that sent it; `None`: a client did.
+    pub upstream: Option<String>,
+    /// And its endpoint.
+    pub endpoint: Option<String>,
+    /// As in metrics and log.
+    pub reason: String,
+    /// What is wrong.
+    pub cause: String,
+    /// What is there of its head; `None` when a body is malformed.
+    pub head: Option<HeadView>,
+}
+
+/// A head, or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeadView {
+    /// Its bytes: printable ASCII as it is, all else escaped as in a Rust string.
+    pub bytes: String,
+    /// Bytes of the head before these.
+    pub skipped: usize,
+    /// Of the first byte that is wrong, from the begin of the head; `None`: it is not known.
+    pub offset: Option<usize>,
+    /// Byte by byte what came; otherwise made of what was understood.
+    pub as_received: bool,
+}
+
 /// RFC 3339 in UTC, to the millisecond.
 fn time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_rfc3339_millis(*time))

@@ -3,6 +3,7 @@
 use crate::{
     body::Body,
     filter::CustomFilter,
+    malformed::{Kept, LastErrors},
     request::ProxyService,
     snapshot::{BuildError, Snapshot},
     worker::{CustomFilters, Order, Seat, SocketKey},
@@ -192,6 +193,12 @@ impl Proxy {
             let _ = thread.join();
         }
         unlink(&self.bound(), &HashMap::new());
+    }
+
+    /// The last messages that broke HTTP. Not for a worker's thread.
+    #[must_use]
+    pub fn last_errors(&self) -> LastErrors {
+        Kept::of_all(&self.live.load().malformed)
     }
 
     /// Writes all series of the proxy. Not for a worker's thread.

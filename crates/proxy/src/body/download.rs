@@ -3,7 +3,10 @@
 //! With the last byte the connection goes back to its pool. A body that breaks off is never made to look complete: the error
 //! goes on to hyper, which ends the client's connection without the closing chunk or the missing bytes.
 
-use super::{BodyError, upload::without_forbidden};
+use super::{
+    BodyError,
+    upload::{Fault, blame, without_forbidden},
+};
 use crate::{
     request::{End, Exchange},
     upstream::Lease,
@@ -77,7 +80,8 @@ impl Download {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                let reason = if error.is_parse() { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
+                let malformed = blame(&error) == Fault::Malformed;
+                let reason = if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
                 self.cut(reason, exchange)
             }
             Poll::Pending => self.poll_stall(cx, exchange),

@@ -169,7 +169,7 @@ impl Upload {
 }
 
 /// Whose fault hyper's error is: an end of the connection, or bytes that make no body.
-fn blame(error: &hyper::Error) -> Fault {
+pub(super) fn blame(error: &hyper::Error) -> Fault {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

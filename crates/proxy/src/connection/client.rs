@@ -174,8 +174,22 @@ impl ClientConnection {
         }
     }
 
-    pub(super) fn read(&self, bytes: usize) {
-        let bytes = bytes as u64;
+    /// A number that no other living connection of this worker has.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The begin of the head that came last, when it is judged in the turn in which it came.
+    pub(crate) fn heard_head(&self) -> Option<Vec<u8>> {
+        let total = if self.stage.get() == Stage::Request { self.head_bytes.get() } else { self.early.get() };
+        self.worker.asked.head(self.number(), total)
+    }
+
+    pub(super) fn read(&self, bytes: &[u8]) {
+        if self.stage.get() != Stage::Request {
+            self.worker.asked.note(self.number(), self.early.get(), bytes);
+        }
+        let bytes = bytes.len() as u64;
         self.cells().bytes_in.add(bytes);
         self.early.set(self.early.get() + bytes);
         if self.stage.get() == Stage::Idle {

@@ -6,7 +6,7 @@ use super::{
     tunnel::{self, Unopened},
     turn::{Answering, Turn},
 };
-use crate::{body::Body, request::proxy_status, worker::faults};
+use crate::{body::Body, malformed, request::proxy_status, worker::faults};
 use evenkeel_model::HalfClosedClients;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::Reason;
@@ -92,7 +92,7 @@ where
                 tokio::task::spawn_local(tunnel::run(tunnel, io.into_inner(), read_buf, connection));
             }
         }
-        Ended::Http(Err(error)) => report(&error, &connection),
+        Ended::Http(Err(error)) => report(&error, &http.into_parts().read_buf, &connection),
         Ended::TimedOut => {
             if connection.write_stalled() {
                 connection.give_up();
@@ -102,12 +102,13 @@ where
     }
 }
 
-/// hyper has answered what it could not parse; nobody else has seen it.
-fn report(error: &hyper::Error, connection: &ClientConnection) {
+/// hyper has answered what it could not parse; nobody else has seen it. `rest` is what it had read and not taken.
+fn report(error: &hyper::Error, rest: &[u8], connection: &ClientConnection) {
     if error.is_parse_too_large() {
         faults::unparsed(connection, 431, Reason::RequestHeadTooLarge);
     } else if error.is_parse() && !connection.is_fault_logged() {
         faults::unparsed(connection, 400, Reason::MalformedRequest);
+        malformed::unparsed(connection, error, rest);
     }
     tracing::debug!(peer = %connection.peer(), "client connection: {error}");
 }

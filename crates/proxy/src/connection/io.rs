@@ -36,8 +36,8 @@ impl AsyncRead for ClientIo {
         let this = self.get_mut();
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let bytes = buf.filled().len() - before;
-        if bytes > 0 {
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
             this.connection.read(bytes);
         }
         result

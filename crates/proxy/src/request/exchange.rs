@@ -8,6 +8,7 @@ use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
     error::{MalformedRequest, ProxyError},
+    malformed,
     snapshot::EndpointPart,
     worker::{LocalEndpoint, LocalSnapshot, Worker},
 };
@@ -137,6 +138,10 @@ impl Exchange {
         self.upload.as_ref()
     }
 
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
     pub(crate) fn trusts_peer(&self) -> bool {
         self.trusts_peer
     }
@@ -221,6 +226,9 @@ impl Exchange {
     pub(crate) fn failed(&mut self, error: &ProxyError) {
         self.reason = Some(error.reason());
         self.attempt_ends(CodeClass::None);
+        if matches!(error, ProxyError::MalformedRequest(MalformedRequest::Body)) {
+            malformed::request_body(self);
+        }
         if let ProxyError::MalformedRequest(MalformedRequest::Unparsable | MalformedRequest::Body) = error
             && let Some(connection) = &self.connection
         {
@@ -289,6 +297,9 @@ impl Exchange {
     pub(crate) fn ends(&mut self, end: End) {
         if self.end == End::Open {
             self.end = end;
+            if end == End::Cut(Reason::UpstreamProtocol) {
+                malformed::response("the response's body is malformed", None, self);
+            }
         }
     }
 
@@ -329,7 +340,7 @@ impl Exchange {
         }
     }
 
-    pub(super) fn endpoint_label(&self) -> &str {
+    pub(crate) fn endpoint_label(&self) -> &str {
         self.endpoint().map_or("", |endpoint| &endpoint.label)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     body::Body,
     error::ProxyError,
     filter::{self, Flow},
-    upstream,
+    malformed, upstream,
     worker::Worker,
 };
 use http::{Request, Response};
@@ -28,7 +28,7 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     // A request sees one snapshot from its first byte to its last.
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
-    target::check(&mut request, &config.limits)?;
+    target::check(&mut request, &config.limits).inspect_err(|error| keep(error, &request, exchange))?;
     let index = target::find_route(&request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
@@ -36,7 +36,8 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
         upload.at_most(max.0);
     }
 
-    forwarded::prepare_request(&mut request, config, route, exchange)?;
+    let prepared = forwarded::prepare_request(&mut request, config, route, exchange);
+    prepared.inspect_err(|error| keep(error, &request, exchange))?;
     if let Flow::Answer(mut response) = filter::on_request(route, &mut request, exchange).await? {
         respond::by_filter(&mut response, exchange);
         filter::on_response(route, &mut response, exchange)?;
@@ -47,4 +48,11 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     let mut response = upstream::send(upstream, request, exchange).await?;
     filter::on_response(route, &mut response, exchange)?;
     Ok(response)
+}
+
+/// What breaks HTTP is shown to the operator.
+fn keep(error: &ProxyError, request: &Request<Body>, exchange: &Exchange) {
+    if let ProxyError::MalformedRequest(cause) = error {
+        malformed::request(request, *cause, exchange);
+    }
 }

@@ -58,7 +58,8 @@ impl Snapshot {
             listeners.iter().map(|listener| (listener.name.as_str(), listener.id)).collect();
         let table = RouteTable::new(&config.routes, |name| numbers.get(name).copied());
         let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
-        Ok(Self { config, listeners, table, routes, no_route, upstreams, workers })
+        let malformed = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.malformed));
+        Ok(Self { config, listeners, table, routes, no_route, malformed, upstreams, workers })
     }
 
     /// Before the swap: endpoints that the file no longer drains may be chosen again.

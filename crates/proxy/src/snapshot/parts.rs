@@ -4,7 +4,7 @@
 //! address) keeps what must outlive a reload: counters, health, in-flight counts. The last snapshot that holds a part, and so
 //! the last request that uses it, frees it.
 
-use crate::route::RouteTable;
+use crate::{malformed::Kept, route::RouteTable};
 use evenkeel_balance::{Endpoint, EndpointSet, Generation};
 use evenkeel_guard::RetryBudget;
 use evenkeel_model::{Config, ListenerName, RouteName, Upstream};
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub(crate) routes: Box<[RoutePart]>,
     /// Stands for the route of a request that has none.
     pub(crate) no_route: Arc<PerWorker<RouteCells>>,
+    /// What broke HTTP, kept over reloads.
+    pub(crate) malformed: Arc<PerWorker<Kept>>,
     pub(crate) upstreams: Box<[Arc<UpstreamPart>]>,
     pub(crate) workers: usize,
 }

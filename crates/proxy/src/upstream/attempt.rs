@@ -4,6 +4,7 @@ use super::{connect, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
+    malformed,
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
@@ -120,6 +121,7 @@ fn judge(failed: TrySendError<Request<Body>>, mark: &super::pool::Mark, lease: &
     let endpoint = exchange.endpoint_address();
     let sent = mark.sent(lease);
     let error = if error.is_parse() && sent != Sent::Nothing {
+        malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
     } else {
         ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
@@ -138,15 +140,19 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
+    lease.head_arrived();
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
-    let malformed = |cause| {
+    let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
         Failure { error, sent: Sent::Answered }
     };
-    let manner = prepare_response(&mut response, exchange.upgrade()).map_err(malformed)?;
+    let manner = prepare_response(&mut response, exchange.upgrade()).map_err(|cause| {
+        malformed::response_head(cause, &response, exchange);
+        broken(cause)
+    })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
-        let switched = lease.switch(idle).ok_or_else(|| malformed(MalformedResponse::Unparsable))?;
+        let switched = lease.switch(idle).ok_or_else(|| broken(MalformedResponse::Unparsable))?;
         return Ok(response.map(|_| Body::switched(switched)));
     }
     if exchange.upgrade().is_some() {

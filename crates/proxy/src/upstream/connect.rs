@@ -8,7 +8,7 @@ use crate::{
     body::Body,
     error::ProxyError,
     request::Exchange,
-    worker::{LocalEndpoint, LocalUpstream},
+    worker::{LocalEndpoint, LocalUpstream, Worker},
 };
 use evenkeel_net::{ConnectError, Watched};
 use evenkeel_telemetry::ConnectResult;
@@ -51,17 +51,18 @@ pub(super) async fn connect(
     cells.connects(ConnectResult::Ok).inc();
     let (stream, watch) = Watched::new(stream);
     let wire = Rc::new(Wire::new(watch));
-    let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire) });
+    let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_MAX);
     let (sender, connection) = builder.handshake::<_, Body>(io).await.map_err(|error| Failure {
         error: ProxyError::UpstreamReset { endpoint: address(), cause: Arc::from(error.to_string()) },
         sent: Sent::Nothing,
     })?;
-    let (driven, timers) = (Rc::clone(&wire), Rc::clone(&worker.timers));
+    let (driven, driven_on) = (Rc::clone(&wire), Rc::clone(worker));
     tokio::task::spawn_local(async move {
         drive(connection, &driven).await;
-        driven.ended(timers.now());
+        driven.ended(driven_on.timers.now());
+        driven.keep_head(&driven_on);
     });
     Ok(Lease::fresh(sender, wire, endpoint, worker))
 }
@@ -80,6 +81,7 @@ async fn drive(mut connection: http1::Connection<TokioIo<EndpointIo>, Body>, wir
 struct EndpointIo {
     stream: Watched,
     wire: Rc<Wire>,
+    worker: Rc<Worker>,
 }
 
 impl AsyncRead for EndpointIo {
@@ -87,7 +89,7 @@ impl AsyncRead for EndpointIo {
         let this = self.get_mut();
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        this.wire.read(buf.filled().len() - before);
+        this.wire.read(&buf.filled()[before..], &this.worker);
         result
     }
 }

@@ -97,6 +97,10 @@ pub(super) struct Wire {
     may_switch: Cell<bool>,
     /// The socket, once hyper has seen a 101, and what was read behind it.
     switched: RefCell<Option<(Watched, Bytes)>>,
+    /// Bytes of an answer since its request was handed over; `None`: no head is awaited.
+    answer: Cell<Option<u64>>,
+    /// The begin of the head with which it ended.
+    broken: RefCell<Option<Vec<u8>>>,
 }
 
 /// Where a connection stood when a request was handed to it.
@@ -208,6 +212,7 @@ impl Lease {
         &mut self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        self.connection.wire.answer.set(Some(0));
         self.connection.sender.try_send_request(request)
     }
 
@@ -227,6 +232,16 @@ impl Lease {
         let Connection { wire, place, .. } = self.connection;
         let (stream, early) = wire.switched.take()?;
         Some(Switched { stream, early, idle, place })
+    }
+
+    /// The head of the answer is here: what is read from now on is its body.
+    pub(super) fn head_arrived(&self) {
+        self.connection.wire.answer.set(None);
+    }
+
+    /// The begin of a head with which the connection ended, as it came.
+    pub(super) fn broken_head(&self) -> Option<Vec<u8>> {
+        self.connection.wire.broken.take()
     }
 
     /// After this answer the connection must not be used again.
@@ -305,7 +320,13 @@ impl Wire {
             ended: Cell::default(),
             may_switch: Cell::default(),
             switched: RefCell::default(),
+            answer: Cell::default(),
+            broken: RefCell::default(),
         }
+    }
+
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn ended(&self, now: u64) {
@@ -320,8 +341,18 @@ impl Wire {
         self.switched.replace(Some((stream, early)));
     }
 
-    pub(super) fn read(&self, bytes: usize) {
-        self.read.set(self.read.get() + bytes as u64);
+    /// Keeps the head that was awaited when the connection ended; in the turn in which hyper has judged what it read.
+    pub(super) fn keep_head(&self, worker: &Worker) {
+        let head = self.answer.get().and_then(|total| worker.answered.head(self.number(), total));
+        self.broken.replace(head);
+    }
+
+    pub(super) fn read(&self, bytes: &[u8], worker: &Worker) {
+        if let Some(before) = self.answer.get() {
+            worker.answered.note(self.number(), before, bytes);
+            self.answer.set(Some(before + bytes.len() as u64));
+        }
+        self.read.set(self.read.get() + bytes.len() as u64);
     }
 
     /// Notes a write of `offered` bytes. Once a part of the request is out, a failure to write the rest is not told to hyper, which

@@ -1,7 +1,7 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
 use super::{reconcile::LocalSnapshot, timers::Timers};
-use crate::{error::ProxyError, filter::CustomFilter};
+use crate::{error::ProxyError, filter::CustomFilter, malformed::Heard};
 use evenkeel_balance::Rng;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
 use http::{HeaderName, HeaderValue};
@@ -51,6 +51,9 @@ pub(crate) struct Worker {
     until_sweep: Cell<u32>,
     /// Empty lists of fields, for the next requests to be remembered in.
     spare_fields: RefCell<Vec<Fields>>,
+    /// The head that a client has sent last, and that which an endpoint has.
+    pub(crate) asked: Heard,
+    pub(crate) answered: Heard,
 }
 
 impl Worker {
@@ -74,6 +77,8 @@ impl Worker {
             custom,
             until_sweep: Cell::new(0),
             spare_fields: RefCell::default(),
+            asked: Heard::default(),
+            answered: Heard::default(),
         })
     }
 

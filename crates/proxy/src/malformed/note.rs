@@ -1,0 +1,105 @@
+//! Keeps what broke HTTP, with what is known of where it came from.
+
+use super::{
+    kept::{Head, Kept, Malformed},
+    scan::{self, Kind},
+};
+use crate::{body::Body, connection::ClientConnection, error::MalformedRequest, request::Exchange, worker::Worker};
+use evenkeel_telemetry::Reason;
+use http::{HeaderMap, Request, Response, Version};
+use std::{fmt::Display, time::SystemTime};
+
+/// A request that hyper has refused with `error`; `rest` is what it had read and not taken.
+pub(crate) fn unparsed(connection: &ClientConnection, error: &hyper::Error, rest: &[u8]) {
+    let heard = connection.heard_head();
+    // A fault of form leaves the whole head in the buffer, a fault of framing takes it out. If nothing was heard, because others spoke
+    // in between or a request came before in the same bytes, then what is left is a head only if it has a fault.
+    let head = match &heard {
+        Some(heard) if !rest.starts_with(heard) => Some(shown(Kind::Request, heard, None)),
+        Some(_) => Some(shown(Kind::Request, rest, None)),
+        None => Some(shown(Kind::Request, rest, None)).filter(|head| head.offset.is_some()),
+    };
+    keep(
+        connection.worker(),
+        Malformed {
+            at: SystemTime::now(),
+            listener: connection.listener().part.name.to_string(),
+            client: connection.peer().ip(),
+            sender: None,
+            reason: Reason::MalformedRequest,
+            cause: error.to_string(),
+            head,
+        },
+    );
+}
+
+/// A request that we refuse.
+pub(crate) fn request(request: &Request<Body>, cause: MalformedRequest, exchange: &Exchange) {
+    let heard = exchange.connection().and_then(|connection| connection.heard_head());
+    let head = heard.map_or_else(
+        || {
+            let target = request.uri();
+            let line = format!("{} {target} {:?}\r\n", request.method(), request.version());
+            Head::around(&written(&line, request.headers()), None, false)
+        },
+        |heard| shown(Kind::Request, &heard, Some(cause)),
+    );
+    note(Reason::MalformedRequest, cause, Some(head), None, exchange);
+}
+
+/// The body of a request, whose bytes are gone.
+pub(crate) fn request_body(exchange: &Exchange) {
+    note(Reason::MalformedRequest, MalformedRequest::Body, None, None, exchange);
+}
+
+/// What an endpoint sent; `heard` is the begin of its head, as it came.
+pub(crate) fn response(cause: impl Display, heard: Option<&[u8]>, exchange: &Exchange) {
+    let head = heard.map(|heard| shown(Kind::Response, heard, None));
+    note(Reason::UpstreamProtocol, cause, head, sender(exchange), exchange);
+}
+
+/// A head that an endpoint sent, which could be read and not be passed on.
+pub(crate) fn response_head<B>(cause: impl Display, response: &Response<B>, exchange: &Exchange) {
+    let version = if response.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+    let line = format!("{version} {}\r\n", response.status());
+    let head = Head::around(&written(&line, response.headers()), None, false);
+    note(Reason::UpstreamProtocol, cause, Some(head), sender(exchange), exchange);
+}
+
+fn note(
+    reason: Reason,
+    cause: impl Display,
+    head: Option<Head>,
+    sender: Option<(String, String)>,
+    exchange: &Exchange,
+) {
+    let listener = exchange.connection().map_or_else(String::new, |c| c.listener().part.name.to_string());
+    let (at, cause) = (SystemTime::now(), cause.to_string());
+    keep(exchange.worker(), Malformed { at, listener, client: exchange.client(), sender, reason, cause, head });
+}
+
+fn keep(worker: &Worker, message: Malformed) {
+    let snapshot = worker.snapshot();
+    let kept: &Kept = snapshot.shared().malformed.cell(worker.id);
+    kept.keep(message);
+}
+
+fn sender(exchange: &Exchange) -> Option<(String, String)> {
+    Some((exchange.upstream_name().to_owned(), exchange.endpoint_label().to_owned()))
+}
+
+/// A head as it came, without what came behind it.
+fn shown(kind: Kind, bytes: &[u8], cause: Option<MalformedRequest>) -> Head {
+    let finding = scan::find(kind, bytes, cause);
+    Head::around(&bytes[..finding.end.unwrap_or(bytes.len())], finding.offset, true)
+}
+
+/// A head as we have understood it.
+fn written(line: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut bytes = line.as_bytes().to_vec();
+    for (name, value) in headers {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend(b"\r\n");
+    bytes
+}
