@@ -261,3 +261,25 @@ async fn the_whole_time_includes_the_wait_for_the_head_and_leaves_quick_answers_
     in_about(SHORT, begun.elapsed());
     assert_eq!(proxy.client().get("/").repeat(20).statuses().await, [200; 20]);
 }
+
+#[tokio::test]
+async fn a_kept_connection_has_its_idle_time_after_an_upload_as_well() {
+    let origin = Origin::http1().start().await;
+    let listener = "timeouts = { request_head = \"300ms\", idle = \"60s\" }";
+    let proxy = Proxy::with_upstream(&origin).listener(listener).start().await;
+    for (framing, body) in [("Content-Length: 5", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n")] {
+        let mut wire = proxy.wire().await;
+        let before = origin.requests();
+        wire.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n")).await;
+        proxy.metrics_show("it has begun", |m| m.sum("evenkeel_requests_in_flight", &[]) > 0.5).await;
+        // In another read than the head.
+        wire.send(body).await;
+        assert_eq!(wire.response().await.status, 200, "{framing}");
+        assert_eq!(origin.requests(), before + 1);
+
+        tokio::time::sleep(Duration::from_secs(1)).await;
+
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(wire.response().await.status, 200, "{framing}");
+    }
+}

@@ -127,6 +127,7 @@ impl Upload {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => return self.fail(blame(&error)),
             Poll::Ready(None) => {
+                shared.connection.body_ends();
                 shared.stall.take();
                 return Poll::Ready(None);
             }
@@ -134,6 +135,9 @@ impl Upload {
         };
         if let Some(stall) = &*shared.stall.borrow() {
             stall.clear();
+        }
+        if incoming.is_end_stream() {
+            shared.connection.body_ends();
         }
         let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(without_forbidden(frame)))) };
         let length = data.len() as u64;

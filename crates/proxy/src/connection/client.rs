@@ -39,6 +39,8 @@ pub(crate) struct ClientConnection {
     stage: Cell<Stage>,
     /// Bytes read since the last head was complete: a part of the next head, if any.
     early: Cell<u64>,
+    /// Bytes have come during a request that are not known to be its body.
+    ahead: Cell<bool>,
     head_bytes: Cell<u64>,
     write_stalled: Cell<bool>,
     abort: Cell<bool>,
@@ -63,6 +65,7 @@ impl ClientConnection {
             timer,
             stage: Cell::new(Stage::Head),
             early: Cell::new(0),
+            ahead: Cell::new(false),
             head_bytes: Cell::new(0),
             write_stalled: Cell::new(false),
             abort: Cell::new(false),
@@ -150,7 +153,14 @@ impl ClientConnection {
         self.stage.set(Stage::Request);
         self.served.set(true);
         self.head_bytes.set(self.early.replace(0));
+        self.ahead.set(false);
         self.timer.clear();
+    }
+
+    /// What has come so far during the request was its body. A begin of the next head in the same bytes has the idle time, until
+    /// more of it comes.
+    pub(crate) fn body_ends(&self) {
+        self.ahead.set(false);
     }
 
     pub(crate) fn request_ends(&self) {
@@ -158,7 +168,7 @@ impl ClientConnection {
             return;
         }
         // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
-        let next = if self.early.get() == 0 { Stage::Idle } else { Stage::Head };
+        let next = if self.ahead.get() { Stage::Head } else { Stage::Idle };
         self.stage.set(next);
         if !self.write_stalled.get() {
             self.wait_for(next);
@@ -186,7 +196,9 @@ impl ClientConnection {
     }
 
     pub(super) fn read(&self, bytes: &[u8]) {
-        if self.stage.get() != Stage::Request {
+        if self.stage.get() == Stage::Request {
+            self.ahead.set(true);
+        } else {
             self.worker.asked.note(self.number(), self.early.get(), bytes);
         }
         let bytes = bytes.len() as u64;
