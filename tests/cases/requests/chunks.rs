@@ -96,6 +96,10 @@ fn trailers() -> Vec<Case> {
         case("a trailer that nobody announced is dropped")
             .chunks("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
             .served("POST / [chunked] hi"),
+        case("what stands behind an empty line that ends in LF is no trailer, and no request")
+            .post(&announced("x, host", "x: 1\n\nGET /evil HTTP/1.1\nHost: a"))
+            .served("POST / [chunked] hi {x: 1}")
+            .because("hyper reads up to CRLF CRLF and drops what it does not understand"),
         case("a length in a trailer is dropped")
             .post(&announced("content-length", "Content-Length: 99"))
             .served("POST / [chunked] hi"),
@@ -119,6 +123,7 @@ fn trailers() -> Vec<Case> {
         ("a trailer with a blank before its colon breaks the request off", "x : y"),
         ("a trailer without a name breaks the request off", ": y"),
         ("a folded trailer breaks the request off", "x: y\r\n z"),
+        ("a trailer that ends in LF and another breaks the request off", "x: 1\ny: 2"),
         ("a NUL in a trailer breaks the request off", "x: \0"),
         ("a bare CR in a trailer breaks the request off", "x: y\rz"),
         ("a trailer with a blank before its name breaks the request off", " x: y"),

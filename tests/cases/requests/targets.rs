@@ -70,6 +70,7 @@ fn paths() -> Vec<Case> {
         ("a line break that is encoded stays encoded", "/a%0d%0ab", "GET /a%0d%0ab"),
         ("a parameter of a segment stays", "/a;x=../b", "GET /a;x=../b"),
         ("a segment of dots and a parameter is a name", "/a/..;/b", "GET /a/..;/b"),
+        ("a quotation mark, braces, a bar and a caret in a path stay", "/\"{}|^", "GET /\"{}|^"),
         ("an absolute target is resolved like a path", "http://a/x/../y", "GET /y"),
     ] {
         table.push(case(name).target(target).served(request));
@@ -86,6 +87,8 @@ fn paths() -> Vec<Case> {
         ("a percent sign with letters is refused", "/a%zz"),
         ("an encoding of another fashion is refused", "/a%u002e"),
         ("UTF-8 in a path is refused", "/\u{e9}"),
+        ("an angle bracket in a path is refused", "/a<b"),
+        ("a backtick in a path is refused", "/a`b"),
     ] {
         table.push(case(name).target(target).refused(400));
     }
