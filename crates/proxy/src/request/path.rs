@@ -8,7 +8,8 @@
 use crate::error::MalformedRequest;
 use std::borrow::Cow;
 
-/// Brings the path of a request, beginning with `/`, into its one form. Nothing is copied if it is in that form.
+/// Brings the path of a request, beginning with `/`, into its one form. Nothing is copied if it has no dot at the begin of a
+/// segment and none that is encoded.
 pub(crate) fn normalise(path: &str) -> Result<Cow<'_, str>, MalformedRequest> {
     let mut dots = false;
     let bytes = path.as_bytes();
@@ -61,6 +62,23 @@ fn resolve(path: &str) -> Result<String, MalformedRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_normal_path_is_normal_and_has_no_dot_segment_in_any_spelling(
+            segments in prop::collection::vec("[.%/\\\\;a2eEfF5cC0\u{e9} ]{0,6}|\\.|\\.\\.|%2e|\\.%2E", 1..8)
+        ) {
+            let path = format!("/{}", segments.join("/"));
+            if let Ok(normal) = normalise(&path) {
+                prop_assert!(normal.starts_with('/'));
+                prop_assert!(normal.bytes().all(|b| b.is_ascii_graphic() && b != b'\\'), "{normal}");
+                let mut read = normal.split('/').map(|segment| segment.to_ascii_lowercase().replace("%2e", "."));
+                prop_assert!(read.all(|segment| segment != "." && segment != ".."), "{normal}");
+                prop_assert_eq!(normalise(&normal), Ok(Cow::Borrowed(&*normal)));
+            }
+        }
+    }
 
     #[test]
     fn a_plain_path_is_not_copied() {
