@@ -73,7 +73,12 @@ impl Slot {
     /// The same place of the ring at this time: empty when it holds another turn of the ring. Only a caller whose clock is
     /// one turn behind counts into the younger one.
     fn at(self, epoch: u64) -> Self {
-        let keeps = matches!(self.age(epoch), 0 | ONE_TURN_YOUNGER);
+        let keeps = match self.age(epoch) {
+            0 => true,
+            // One that was never used says that it is of epoch 0, which looks younger just before the number comes round.
+            ONE_TURN_YOUNGER => self.requests > 0 || self.retries > 0,
+            _ => false,
+        };
         if keeps { self } else { Self { epoch: epoch & EPOCH_MASK, ..Self::default() } }
     }
 
@@ -223,6 +228,14 @@ mod tests {
         let granted = |second: u64| (0..50).filter(|ask| budget.try_spend(second * 1000 + ask * 20)).count();
         assert_eq!((0..20).map(granted).sum::<usize>(), 60);
         assert_eq!([granted(1000), granted(1001), granted(1002)], [6, 0, 6]);
+    }
+
+    #[test]
+    fn a_place_that_was_never_used_does_not_look_younger_when_the_number_of_the_slot_comes_round() {
+        let budget = RetryBudget::new(RetryLimits { percent: 0, min_per_second: 1 });
+        let coming_round = (EPOCH_MASK + 1) * SLOT_MS;
+        let granted = (0..40).filter(|n| budget.try_spend(coming_round - 4000 + n * 200)).count();
+        assert_eq!(granted, 8, "two in each two seconds, of eight");
     }
 
     #[test]
