@@ -15,6 +15,7 @@ mod demo;
 mod examples;
 mod filters;
 mod forwarded;
+mod fuzz;
 mod health;
 mod http1;
 mod last_errors;

@@ -10,7 +10,7 @@ mod properties;
 mod requests;
 mod responses;
 mod scribe;
-mod strict;
+pub(crate) mod strict;
 
 use scribe::{Reply, Then};
 use strict::Message;

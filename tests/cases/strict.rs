@@ -4,19 +4,19 @@
 
 /// A message taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// The first line, without its end.
-    pub(super) line: String,
+    pub(crate) line: String,
     /// Names in lower case, in the order they came.
-    pub(super) fields: Vec<(String, Vec<u8>)>,
-    pub(super) framing: Framing,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) framing: Framing,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// What says where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     Nothing,
     Length(usize),
@@ -27,7 +27,7 @@ pub(super) enum Framing {
 
 /// What some bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub(crate) enum Parsed {
     /// A message, and how many of the bytes it takes.
     Whole(Message, usize),
     /// The beginning of one.
@@ -50,26 +50,26 @@ fn fault<T>(why: impl Into<String>) -> Read<T> {
 
 impl Message {
     /// The words of the first line.
-    pub(super) fn word(&self, index: usize) -> &str {
+    pub(crate) fn word(&self, index: usize) -> &str {
         self.line.splitn(3, ' ').nth(index).unwrap_or_default()
     }
 
     /// The status of a response.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.word(1).parse().expect("a parsed response has a status")
     }
 
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
-    pub(super) fn has(&self, line: &str) -> bool {
+    pub(crate) fn has(&self, line: &str) -> bool {
         let (name, value) = line.split_once(": ").expect("a field is written 'name: value'");
         self.all(name).any(|v| v == value.as_bytes())
     }
 
     /// `POST /a [5] hello`, `GET /`, `200 [chunked] hello {x: y}`: what matters of it in one line.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let start = if self.line.starts_with("HTTP/") { self.word(1) } else { self.line.trim_end_matches(" HTTP/1.1") };
         let framing = match self.framing {
             Framing::Nothing => return start.to_owned(),
@@ -85,7 +85,7 @@ impl Message {
 }
 
 /// What these bytes are to an endpoint.
-pub(super) fn request(bytes: &[u8]) -> Parsed {
+pub(crate) fn request(bytes: &[u8]) -> Parsed {
     parsed(message(bytes, |line, fields| {
         request_line(line)?;
         if count(fields, "host") != 1 {
@@ -101,7 +101,7 @@ pub(super) fn request(bytes: &[u8]) -> Parsed {
 }
 
 /// What these bytes are to a client that asked with this method; `ended`: no more will come.
-pub(super) fn response(bytes: &[u8], method: &str, ended: bool) -> Parsed {
+pub(crate) fn response(bytes: &[u8], method: &str, ended: bool) -> Parsed {
     let parsed = parsed(message(bytes, |line, fields| {
         let status = status_line(line)?;
         let stated = stated_framing(fields, Framing::End)?;

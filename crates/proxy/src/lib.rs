@@ -8,6 +8,9 @@ mod body;
 mod connection;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod malformed;
 mod proxy;
 mod request;

@@ -17,7 +17,7 @@ static HTTP: HeaderValue = HeaderValue::from_static("http");
 /// The client's address as trusted proxies tell it: the chain is walked from the right, and the first address that is no trusted
 /// proxy is the client. What stands further left could be anybody's invention; so could what stands left of an entry that is no
 /// address.
-pub(super) fn client(headers: &HeaderMap, config: &Config) -> Option<IpAddr> {
+pub(crate) fn client(headers: &HeaderMap, config: &Config) -> Option<IpAddr> {
     if config.forwarded.is_x() {
         let lines: Vec<_> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
         let entries = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));

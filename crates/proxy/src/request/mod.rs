@@ -17,3 +17,5 @@ pub(crate) use forwarded::{CHUNKED, plain_length, prepare_response};
 pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;
+#[cfg(feature = "fuzzing")]
+pub(crate) use {chain::client as client_behind_proxies, path::normalise as normalise_path};

@@ -1,0 +1,24 @@
+//! One check for each fuzz target. Also compiled into the workspace's tests, which replay the corpus.
+//!
+//! What is read from a socket is checked through sockets, against a proxy in this process (`stage`); what is a function is called.
+
+pub mod chunked_body;
+pub mod config_file;
+pub mod forwarded_parsing;
+pub mod header_rewriting;
+pub mod path_normaliser;
+pub mod request_head;
+mod stage;
+
+/// Panics when something does not hold for these bytes.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Check); 6] = [
+    ("chunked_body", chunked_body::check),
+    ("config_file", config_file::check),
+    ("forwarded_parsing", forwarded_parsing::check),
+    ("header_rewriting", header_rewriting::check),
+    ("path_normaliser", path_normaliser::check),
+    ("request_head", request_head::check),
+];
