@@ -6,8 +6,8 @@
 //! series; only status codes come as they occur, they are too many.
 
 use crate::{
-    CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, ListenerCells, MethodLabel, PerWorker,
-    Reason, RetryOutcome, RouteCells, UpstreamCells, WorkerCells,
+    CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, Http2Fault, ListenerCells, MethodLabel,
+    PerWorker, Reason, RetryOutcome, RouteCells, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::collections::BTreeMap;
@@ -156,6 +156,13 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         page.family(family);
         for (listener, cells) in listeners {
             page.sample(&[("listener", listener)], sum(cells, count));
+        }
+    }
+    page.family(&names::HTTP2_FAULTS);
+    for (listener, cells) in listeners {
+        for fault in Http2Fault::ALL {
+            let labels = [("listener", *listener), ("kind", fault.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.http2_faults(fault).get()));
         }
     }
     page.family(&names::BYTES);

@@ -28,4 +28,4 @@ pub use load::{Load, Report, Running};
 pub use origin::{Answer, DeadEndpoint, Origin, OriginBuilder, Seen};
 pub use place::{Door, Place, Socket, unused_port};
 pub use proxy::{Builder, CommandEnd, ConfigFile, Edit, Exit, Metrics, Proxy, Sample, Signal, binary, run_command};
-pub use wire::{Ending, RawOrigin, RawResponse, Script, Wire};
+pub use wire::{Ending, Frame, FrameWire, RawOrigin, RawResponse, Script, Wire, block};

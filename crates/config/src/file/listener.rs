@@ -5,7 +5,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName};
+use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName, Protocol};
 
 pub(super) static LISTENER: Table = Table {
     doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
@@ -17,9 +17,17 @@ pub(super) static LISTENER: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http"], later: &["h2c", "tcp", "https", "http2", "http3"] },
+            Shape::Choice { words: &["http", "h2c"], later: &["tcp", "https", "http2", "http3"] },
             Literal::Text("http"),
-            "What clients speak: http is HTTP/1.1.",
+            "What clients speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, from clients that know beforehand, such as a balancer or a gRPC \
+             client in your own network; nothing else is understood there.",
+        ),
+        Key::optional(
+            "connection_age_max",
+            Shape::TIMEOUT,
+            "no limit",
+            "A connection that is older is ended in good order, give or take a tenth: Connection: close, or GOAWAY. Write it where a few \
+             long-lived clients would for ever stay with the balancers that they found first.",
         ),
         Key::preset(
             "proxy_status",
@@ -83,7 +91,10 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
     let address = section
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
-    section.preset::<Word>("protocol");
+    let protocol = match section.preset::<Word>("protocol").0 {
+        "h2c" => Protocol::H2c,
+        _ => Protocol::Http,
+    };
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
@@ -92,6 +103,8 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
     let listener = name.zip(address.as_ref()).map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
+        protocol,
+        connection_age_max: section.get("connection_age_max"),
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),

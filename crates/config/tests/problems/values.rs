@@ -101,7 +101,10 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     };
     assert_eq!(listener("tls = {}"), [later("tls")]);
     assert_eq!(listener("proxy_protocol = \"serve\""), [later("proxy_protocol")]);
-    assert_eq!(listener("protocol = \"h2c\""), ["\"h2c\" is not in this version | \"h2c\" | in this one: \"http\""]);
+    assert_eq!(
+        listener("protocol = \"http3\""),
+        ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\""]
+    );
     for key in ["priority", "zone", "connections_max"] {
         assert_eq!(endpoints(&format!("[{{ address = \"a:1\", {key} = 1 }}]")), [later(key)]);
     }

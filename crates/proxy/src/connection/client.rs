@@ -2,16 +2,20 @@
 //!
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
-use super::tunnel::Tunnel;
+use super::{
+    streams::{Offer, Streams},
+    tunnel::Tunnel,
+};
 use crate::worker::{LocalListener, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
 use evenkeel_net::Peer;
-use evenkeel_telemetry::ListenerCells;
+use evenkeel_telemetry::{Http2Fault, ListenerCells};
 use http::{HeaderValue, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
+    time::Duration,
 };
 
 /// What a connection is waiting for.
@@ -19,7 +23,7 @@ use std::{
 pub(crate) enum Stage {
     /// The rest of a head.
     Head,
-    /// Us, or the endpoint, or the client taking its answer.
+    /// Us, or the endpoint, or the client taking its answer; with HTTP/2, of at least one request.
     Request,
     /// The next request.
     Idle,
@@ -37,6 +41,10 @@ pub(crate) struct ClientConnection {
     /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
     timer: Timer,
     stage: Cell<Stage>,
+    /// Present once it speaks HTTP/2. Then heads are read by `h2`, and nothing is kept of them here.
+    streams: OnceCell<Streams>,
+    /// From here on, in milliseconds of the worker's clock, it is too old.
+    expires: u64,
     /// Bytes read since the last head was complete: a part of the next head, if any.
     early: Cell<u64>,
     /// Bytes have come during a request that are not known to be its body.
@@ -47,6 +55,7 @@ pub(crate) struct ClientConnection {
     served: Cell<bool>,
     fault_logged: Cell<bool>,
     gave_up: Cell<bool>,
+    parting: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
@@ -58,6 +67,8 @@ impl ClientConnection {
         let timer = worker.timers.timer();
         timer.set(listener.timeouts.get().request_head);
         let connection = Self {
+            expires: expires(worker, listener),
+            streams: OnceCell::new(),
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
             peer,
@@ -72,6 +83,7 @@ impl ClientConnection {
             served: Cell::new(false),
             fault_logged: Cell::new(false),
             gave_up: Cell::new(false),
+            parting: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
             _permit: permit,
@@ -122,7 +134,50 @@ impl ClientConnection {
 
     /// Whether the client must be told that this connection ends.
     pub(crate) fn closing(&self) -> bool {
-        self.listener.closing.get() || self.worker.announces_end()
+        self.listener.closing.get() || self.worker.announces_end() || self.worker.timers.now() >= self.expires
+    }
+
+    /// How long until it is too old, if ever.
+    pub(super) fn time_to_live(&self) -> Option<Duration> {
+        let left = || Duration::from_millis(self.expires.saturating_sub(self.worker.timers.now()));
+        (self.expires != u64::MAX).then(left)
+    }
+
+    /// It is HTTP/2 that the client speaks.
+    pub(super) fn speaks_http2(&self) {
+        let fresh = self.streams.set(Streams::new(self.worker.timers.now()));
+        debug_assert!(fresh.is_ok(), "a connection chooses once what it speaks");
+    }
+
+    /// What its requests are, if it speaks HTTP/2.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        self.streams.get()
+    }
+
+    /// Whether it carries many requests at a time, each with an end of its own.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.streams.get().is_some()
+    }
+
+    /// Whether a request has come, ever.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.get()
+    }
+
+    /// It ends for what its client does, and says so with its last bytes.
+    pub(super) fn part_with(&self, fault: Http2Fault) {
+        self.breaks_http2(fault);
+        self.parting.set(true);
+    }
+
+    /// What is still to be said when the socket closes.
+    pub(super) fn last_words(&self) -> Option<[u8; 17]> {
+        self.streams.get().filter(|_| self.parting.get()).map(Streams::goaway)
+    }
+
+    /// Counts what a client has done to HTTP/2.
+    pub(super) fn breaks_http2(&self, fault: Http2Fault) {
+        self.cells().http2_faults(fault).inc();
     }
 
     /// Whether the connection must end with the request in progress, and at once if there is none.
@@ -140,7 +195,7 @@ impl ClientConnection {
 
     /// No less than the bytes of the head of the request in progress.
     pub(crate) fn head_bytes(&self) -> u64 {
-        self.head_bytes.get()
+        if self.is_http2() { u64::MAX } else { self.head_bytes.get() }
     }
 
     /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
@@ -148,13 +203,23 @@ impl ClientConnection {
         self.http10.get()
     }
 
-    pub(crate) fn request_begins(&self, version: Version) {
+    /// With HTTP/2, gives the offers that will be made to its client.
+    pub(crate) fn request_begins(&self, version: Version) -> Option<Rc<Offer>> {
+        if let Some(streams) = self.streams.get() {
+            self.stage.set(Stage::Request);
+            self.served.set(true);
+            if !self.write_stalled.get() {
+                self.timer.clear();
+            }
+            return Some(streams.begins());
+        }
         self.http10.set(version < Version::HTTP_11);
         self.stage.set(Stage::Request);
         self.served.set(true);
         self.head_bytes.set(self.early.replace(0));
         self.ahead.set(false);
         self.timer.clear();
+        None
     }
 
     /// What has come so far during the request was its body. A begin of the next head in the same bytes has the idle time, until
@@ -165,6 +230,9 @@ impl ClientConnection {
 
     pub(crate) fn request_ends(&self) {
         if self.stage.get() == Stage::Tunnel {
+            return;
+        }
+        if self.streams.get().is_some_and(|streams| !streams.ends()) {
             return;
         }
         // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
@@ -196,6 +264,15 @@ impl ClientConnection {
     }
 
     pub(super) fn read(&self, bytes: &[u8]) {
+        if let Some(streams) = self.streams.get() {
+            self.cells().bytes_in.add(bytes.len() as u64);
+            self.early.set(1);
+            if streams.read(bytes, self.worker.timers.now()) && self.stage.get() == Stage::Head {
+                self.stage.set(Stage::Idle);
+                self.wait_for(Stage::Idle);
+            }
+            return;
+        }
         if self.stage.get() == Stage::Request {
             self.ahead.set(true);
         } else {
@@ -234,6 +311,13 @@ impl ClientConnection {
         self.gave_up.set(true);
     }
 
+    /// We wait no longer for the client to take the answer that `end` ends; it goes on with others.
+    pub(super) fn give_up_one(&self, end: impl FnOnce()) {
+        let all = self.gave_up.replace(true);
+        end();
+        self.gave_up.set(all);
+    }
+
     pub(crate) fn gave_up(&self) -> bool {
         self.gave_up.get()
     }
@@ -269,6 +353,13 @@ impl ClientConnection {
     pub(crate) fn is_fault_logged(&self) -> bool {
         self.fault_logged.get()
     }
+}
+
+/// A tenth more or less, so that connections made together do not end together.
+fn expires(worker: &Worker, listener: &LocalListener) -> u64 {
+    let Some(age) = listener.connection_age_max.get() else { return u64::MAX };
+    let age = age.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
+    worker.timers.now().saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Drop for ClientConnection {

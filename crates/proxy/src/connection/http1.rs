@@ -45,17 +45,13 @@ where
     type Future = Answering<Oneshot<S, Request<Body>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // Here and not in the service: a layer around it may take its time before, or answer itself.
-        let turn = Turn::begin(&self.connection, request.version());
-        let limits = self.connection.worker().snapshot().shared().config().limits;
-        let body_max = limits.body_max.map(|max| max.0);
-        let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
+        let (turn, request) = Turn::begin(&self.connection, request);
         Answering::new(Oneshot::new(self.service.clone(), request), turn)
     }
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
+pub(super) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {

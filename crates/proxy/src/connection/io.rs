@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -14,11 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct ClientIo {
     stream: Stream,
     connection: Rc<ClientConnection>,
+    /// All that was to be written has been.
+    flushed: bool,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: Stream, connection: Rc<ClientConnection>) -> Self {
-        Self { stream, connection }
+        Self { stream, connection, flushed: true }
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -47,6 +49,7 @@ impl AsyncRead for ClientIo {
 impl AsyncWrite for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);
         this.written(result)
     }
@@ -57,6 +60,7 @@ impl AsyncWrite for ClientIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.written(result)
     }
@@ -66,7 +70,10 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.flushed = matches!(flushed, Poll::Ready(Ok(())));
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -76,6 +83,10 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        // Only where a frame may begin: h2 flushes when it has written all of its own. One attempt, as nobody waits for this client.
+        if let Some(words) = self.connection.last_words().filter(|_| self.flushed) {
+            let _ = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), &words);
+        }
         if self.connection.aborts() {
             self.stream.abort_on_close();
         }

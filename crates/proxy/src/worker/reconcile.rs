@@ -6,12 +6,13 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, Protocol, UpstreamName};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 /// A snapshot on one worker.
@@ -38,6 +39,8 @@ pub(crate) struct LocalEndpoint {
 pub(crate) struct LocalListener {
     pub(crate) part: Arc<ListenerPart>,
     pub(crate) timeouts: Cell<ClientTimeouts>,
+    pub(crate) protocol: Cell<Protocol>,
+    pub(crate) connection_age_max: Cell<Option<Duration>>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
     /// No longer configured: answers carry `Connection: close`.
@@ -52,6 +55,8 @@ impl LocalListener {
         Self {
             part: Arc::clone(part),
             timeouts: Cell::default(),
+            protocol: Cell::default(),
+            connection_age_max: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
             closing: Cell::default(),

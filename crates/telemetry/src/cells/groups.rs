@@ -2,7 +2,7 @@
 //!
 //! [`PerWorker`]: super::PerWorker
 
-use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Reason, RequestTable, RetryOutcome};
+use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, Reason, RequestTable, RetryOutcome};
 
 /// What is counted for a route.
 #[derive(Debug, Default)]
@@ -92,6 +92,16 @@ pub struct ListenerCells {
     pub bytes_in: Counter,
     /// Bytes sent to clients.
     pub bytes_out: Counter,
+    http2_faults: [Counter; Http2Fault::COUNT],
+}
+
+impl ListenerCells {
+    /// Connections that ended because their client did this to HTTP/2.
+    #[inline]
+    #[must_use]
+    pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
+        &self.http2_faults[fault.index()]
+    }
 }
 
 /// What a worker says of itself.
