@@ -8,10 +8,16 @@ use crate::body::Body;
 use http::{Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use std::{
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
+
+/// Nobody is there to be answered. hyper ends a connection whose service fails, without a word.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client has gone")]
+pub(super) struct Gone;
 
 /// The turn of one request. Dropping it ends it.
 pub(crate) struct Turn(Rc<ClientConnection>);
@@ -44,15 +50,18 @@ impl<F> Answering<F> {
     }
 }
 
-impl<F, E> Future for Answering<F>
+impl<F> Future for Answering<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Body>, Gone>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.answer.poll(cx))?;
+        let Ok(mut response) = ready!(this.answer.poll(cx));
+        if this.turn.as_ref().is_some_and(|turn| turn.0.is_client_gone()) {
+            return Poll::Ready(Err(Gone));
+        }
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();

@@ -229,6 +229,9 @@ impl Exchange {
         if matches!(error, ProxyError::MalformedRequest(MalformedRequest::Body)) {
             malformed::request_body(self);
         }
+        if let (ProxyError::ClientClosed, Some(connection)) = (error, &self.connection) {
+            connection.client_is_gone();
+        }
         if let ProxyError::MalformedRequest(MalformedRequest::Unparsable | MalformedRequest::Body) = error
             && let Some(connection) = &self.connection
         {
