@@ -227,7 +227,12 @@ fn garbage() -> Vec<Case> {
     ] {
         table.push(case(name).sends(bytes).then_closes().refused());
     }
-    table.push(case("an endpoint that closes instead of answering is a 502").then_closes().refused_as_reset());
+    table.push(
+        case("an endpoint that closes instead of answering a POST is a 502")
+            .to("POST")
+            .then_closes()
+            .refused_as_reset(),
+    );
     table.push(
         case("an endpoint that closes in the middle of a head is a 502")
             .sends("HTTP/1.1 200 OK\r\nContent-Le")
