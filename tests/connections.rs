@@ -143,6 +143,53 @@ async fn a_post_lost_on_an_idle_connection_is_not_sent_again() {
     proxy.counts_local("upstream_reset", 1).await;
 }
 
+/// A POST of this body, whole or in chunks, with a promise that doing it twice does it once.
+fn keyed(body: &str, chunked: bool) -> String {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: \"8e03978e\"\r\n";
+    match chunked {
+        true => format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        false => format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+    }
+}
+
+#[tokio::test]
+async fn a_post_with_an_idempotency_key_is_sent_again_where_its_route_says_so() {
+    for chunked in [false, true] {
+        let origin = closes_what_is_used_again().await;
+        let route = "retry_idempotency_key = true";
+        let proxy = Proxy::with_upstream(&origin).route(route).workers(1).start().await;
+
+        for _ in 0..3 {
+            assert_eq!(Wire::exchange(proxy.web(), keyed("pay 5", chunked)).await.status, 200);
+        }
+        assert_eq!(proxy.client().post("/", "no key").status().await, 502);
+
+        let requests = origin.requests();
+        assert_eq!(requests.len(), 3 + 2 + 1, "two of the three were lost, and sent again");
+        assert!(
+            requests[..5].iter().all(|request| request.contains("pay 5") && *request == requests[0]),
+            "{requests:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_post_with_an_idempotency_key_is_sent_once_by_default_or_when_its_body_is_long() {
+    for (route, length) in [("", 5), ("retry_idempotency_key = true", 65 * 1024)] {
+        let origin = closes_what_is_used_again().await;
+        let proxy = Proxy::with_upstream(&origin).route(route).workers(1).start().await;
+        let body = "x".repeat(length);
+
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            statuses.push(Wire::exchange(proxy.web(), keyed(&body, false)).await.status);
+        }
+
+        assert_eq!(statuses, [200, 502], "{route}");
+        assert_eq!(origin.requests().len(), 2, "{route}");
+    }
+}
+
 /// An endpoint that accepts one connection, answers one request on it, and closes when it has the next.
 async fn dies_with_its_only_connection() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

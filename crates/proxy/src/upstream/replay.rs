@@ -1,7 +1,8 @@
 //! What is needed to send a request a second time.
 //!
 //! hyper takes a request for good once it has begun to write it. So its head is remembered, in a list that the worker uses again
-//! and again; a field's value is shared, not copied. The body can be sent again as long as nothing of it was taken.
+//! and again; a field's value is shared, not copied. The body can be sent again as long as nothing of it was taken, or all of that was
+//! kept: only what a client has marked with a key is.
 
 use crate::{
     body::Body,
@@ -10,6 +11,9 @@ use crate::{
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use tokio::sync::watch;
 
+/// By which a server knows that it has seen a request before (draft-ietf-httpapi-idempotency-key-header-07, section 2).
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// A request that can be made again.
 pub(super) struct Replay {
     first: Option<Request<Body>>,
@@ -17,6 +21,7 @@ pub(super) struct Replay {
     uri: Uri,
     fields: Vec<(HeaderName, HeaderValue)>,
     bodiless: bool,
+    idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
     agreed: Option<watch::Sender<bool>>,
 }
@@ -34,7 +39,12 @@ impl Replay {
         let mut fields = exchange.worker().spare_fields();
         fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { method, uri, fields, bodiless: exchange.upload().is_none(), agreed, first: Some(request) }
+        let keyed = request.headers().contains_key(&IDEMPOTENCY_KEY) && exchange.trusts_idempotency_key();
+        if let (true, Some(upload)) = (keyed, exchange.upload()) {
+            upload.keep();
+        }
+        let idempotent = keyed || method.is_idempotent();
+        Self { method, uri, fields, bodiless: exchange.upload().is_none(), idempotent, agreed, first: Some(request) }
     }
 
     /// The request; made again if it has been taken before.
@@ -63,13 +73,14 @@ impl Replay {
         self.first = Some(request);
     }
 
-    /// Whether nothing of the body is gone.
+    /// Whether nothing of the body is gone for good.
     pub(super) fn is_possible(&self, exchange: &Exchange) -> bool {
-        self.first.is_some() || exchange.upload().is_none_or(|upload| !upload.begun())
+        self.first.is_some() || exchange.upload().is_none_or(|upload| upload.can_begin_again())
     }
 
+    /// By its method, or by its client's word where that is taken.
     pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+        self.idempotent
     }
 
     /// Whether it may be sent again even when nobody knows what the endpoint made of it.
