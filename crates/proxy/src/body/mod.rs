@@ -95,9 +95,9 @@ impl Body {
         }
     }
 
-    /// The same client's bytes for another attempt; only while none was taken.
+    /// The same client's bytes for another attempt; only while they can begin again.
     pub(crate) fn again(upload: Option<&Upload>) -> Self {
-        let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.clone()));
+        let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.begin_again()));
         Self { kind, exchange: None, connection: None, turn: None }
     }
 

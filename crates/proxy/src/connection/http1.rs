@@ -4,7 +4,7 @@ use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
     tunnel::{self, Unopened},
-    turn::{Answering, Turn},
+    turn::{Answering, Gone, Turn},
 };
 use crate::{body::Body, malformed, request::proxy_status, worker::faults};
 use evenkeel_model::HalfClosedClients;
@@ -41,7 +41,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
+    type Error = Gone;
     type Future = Answering<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {

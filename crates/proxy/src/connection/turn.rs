@@ -8,11 +8,17 @@ use crate::body::Body;
 use http::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use std::{
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 use tower::{Service, util::Oneshot};
+
+/// Nobody is there to be answered. hyper ends a connection whose service fails, without a word.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client has gone")]
+pub(super) struct Gone;
 
 /// The turn of one request. Dropping it ends it.
 pub(crate) struct Turn(Rc<ClientConnection>);
@@ -63,16 +69,19 @@ impl<S: Service<Request<Body>> + Clone> Answering<S> {
 
 impl<S> Future for Answering<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    type Output = Result<Response<Body>, S::Error>;
+    type Output = Result<Response<Body>, Gone>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(match this.answer.project() {
+        let Ok(mut response) = ready!(match this.answer.project() {
             AnswerProjection::Asked { answer } => answer.poll(cx),
             AnswerProjection::Waits { answer } => answer.as_mut().poll(cx),
-        })?;
+        });
+        if this.turn.as_ref().is_some_and(|turn| turn.0.is_client_gone()) {
+            return Poll::Ready(Err(Gone));
+        }
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();

@@ -138,6 +138,16 @@ impl Exchange {
         self.upload.as_ref()
     }
 
+    /// Whether a request with an `Idempotency-Key` may be sent again on this route.
+    pub(crate) fn trusts_idempotency_key(&self) -> bool {
+        match (&self.scope, self.route) {
+            (Scope::Snapshot(snapshot), Some(route)) => {
+                snapshot.shared().config().routes[route as usize].retry_idempotency_key
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.client
     }
@@ -228,6 +238,9 @@ impl Exchange {
         self.attempt_ends(CodeClass::None);
         if matches!(error, ProxyError::MalformedRequest(MalformedRequest::Body)) {
             malformed::request_body(self);
+        }
+        if let (ProxyError::ClientClosed, Some(connection)) = (error, &self.connection) {
+            connection.client_is_gone();
         }
         if let ProxyError::MalformedRequest(MalformedRequest::Unparsable | MalformedRequest::Body) = error
             && let Some(connection) = &self.connection

@@ -24,6 +24,8 @@ pub(super) enum Sent {
     Nothing,
     /// Some, and not one byte came back.
     Unanswered,
+    /// The same over a connection that had been idle: most likely the endpoint was about to close it.
+    Crossed,
     /// It was answered, or it is the client who failed: no other endpoint would do better.
     Answered,
 }
@@ -37,14 +39,24 @@ pub(super) struct Failure {
 /// Pooled connections in a row that may turn out to be dead before a new one is made.
 const STALE_MAX: usize = 2;
 
+/// Over which connection an attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// An idle one, if there is any.
+    Pooled,
+    /// A new one.
+    Fresh,
+}
+
 /// Makes one attempt at one endpoint.
 pub(super) async fn run(
     upstream: &Rc<LocalUpstream>,
     endpoint: &Rc<LocalEndpoint>,
+    connection: Over,
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    let mut stale = 0;
+    let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {
             Lease::from_pool(endpoint, exchange.worker(), !replay.is_repeatable())
@@ -65,6 +77,9 @@ pub(super) async fn run(
         match over(lease, upstream, replay, exchange).await {
             // The endpoint had closed it while it was idle: no fault of anybody.
             Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
+            Err(Failure { error, sent: Sent::Unanswered }) if reused => {
+                return Err(Failure { error, sent: Sent::Crossed });
+            }
             other => return other,
         }
     }

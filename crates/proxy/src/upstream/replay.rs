@@ -2,7 +2,7 @@
 //!
 //! hyper takes a request for good once it has begun to write it. So its head is remembered, as bytes in a buffer that the worker uses
 //! again and again: that costs less than to share each value, which is two locked instructions. The body can be sent again as long
-//! as nothing of it was taken.
+//! as nothing of it was taken, or all of that was kept: only what a client has marked with a key is.
 
 use crate::{
     body::Body,
@@ -10,6 +10,9 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use tokio::sync::watch;
+
+/// By which a server knows that it has seen a request before (draft-ietf-httpapi-idempotency-key-header-07, section 2).
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request that can be made again.
 pub(super) struct Replay<'r> {
@@ -21,6 +24,7 @@ pub(super) struct Replay<'r> {
     /// Its fields, as `write_fields` makes them.
     fields: Vec<u8>,
     bodiless: bool,
+    idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
     agreed: Option<watch::Sender<bool>>,
 }
@@ -38,7 +42,12 @@ impl<'r> Replay<'r> {
         let mut fields = exchange.worker().spare_head();
         write_fields(request.headers(), &mut fields);
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { method, uri, fields, bodiless: exchange.upload().is_none(), agreed, request, there: true }
+        let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
+        if let (true, Some(upload)) = (keyed, exchange.upload()) {
+            upload.keep();
+        }
+        let idempotent = keyed || method.is_idempotent();
+        Self { method, uri, fields, bodiless: exchange.upload().is_none(), idempotent, agreed, request, there: true }
     }
 
     /// The request; made again if it has been taken before.
@@ -67,13 +76,14 @@ impl<'r> Replay<'r> {
         self.there = true;
     }
 
-    /// Whether nothing of the body is gone.
+    /// Whether nothing of the body is gone for good.
     pub(super) fn is_possible(&self, exchange: &Exchange) -> bool {
-        self.there || exchange.upload().is_none_or(|upload| !upload.begun())
+        self.there || exchange.upload().is_none_or(|upload| upload.can_begin_again())
     }
 
+    /// By its method, or by its client's word where that is taken.
     pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+        self.idempotent
     }
 
     /// Whether it may be sent again even when nobody knows what the endpoint made of it.
