@@ -6,6 +6,7 @@
 mod connect;
 mod descriptors;
 mod listen;
+pub mod proxy_protocol;
 mod relay;
 mod stream;
 mod target;

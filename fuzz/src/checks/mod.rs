@@ -7,6 +7,7 @@ pub mod config_file;
 pub mod forwarded_parsing;
 pub mod header_rewriting;
 pub mod path_normaliser;
+pub mod proxy_protocol;
 pub mod request_head;
 mod stage;
 
@@ -14,11 +15,12 @@ mod stage;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("chunked_body", chunked_body::check),
     ("config_file", config_file::check),
     ("forwarded_parsing", forwarded_parsing::check),
     ("header_rewriting", header_rewriting::check),
     ("path_normaliser", path_normaliser::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("request_head", request_head::check),
 ];
