@@ -4,7 +4,7 @@ Measured twice. *One* asks always for the last route in the file: the cost of fi
 in turn: also the cost of touching ten thousand routes' worth of memory, which any program that counts per route has.
 """
 
-from side_by_side.load import answers, ask
+from side_by_side.load import answers, ask, run_wrk
 from side_by_side.processes import Broken
 from side_by_side.report import Spread, megabytes, pairs, table
 from side_by_side.rounds import Subject, interleave, quietness
