@@ -1,7 +1,7 @@
 //! What becomes of a message of HTTP/2 at an endpoint that speaks HTTP/1.1, and of its answer on the way back.
 
-use super::talk::{Talk, h2c, request};
-use evenkeel_testkit::{Frame, FrameWire, Origin, RawOrigin, Script, hostile};
+use super::talk::{Talk, h2c, request, whole};
+use evenkeel_testkit::{Answer, Frame, FrameWire, Origin, RawOrigin, Script, hostile, in_time};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -275,4 +275,35 @@ async fn an_expected_continue_is_agreed_upon_with_the_endpoint() {
         let answer = Talk::to(proxy.web()).await.post(asked, "hello", None).await.unwrap();
         assert_eq!(answer.status, status);
     }
+}
+
+#[tokio::test]
+async fn twenty_megabytes_pass_each_way_whole() {
+    let body: Vec<u8> = (0..20_u32 << 20).map(|n| (n % 251) as u8).collect();
+    let origin = Origin::http1().at("/down", Answer::text(body.clone())).start().await;
+    let proxy = h2c(&origin).start().await;
+    let talk = Talk::to(proxy.web()).await;
+
+    assert_eq!(talk.post(request("POST", "/up"), body.clone(), None).await.unwrap().status, 200);
+    let down = talk.ask(request("GET", "/down")).await.unwrap();
+
+    assert!(origin.seen()[0].body == body, "the upload arrived whole");
+    assert!(down.body == body, "the download arrived whole");
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_reads_its_413() {
+    let origin = Origin::http1().start().await;
+    let proxy = h2c(&origin).route("body_max = \"1MiB\"").start().await;
+    let talk = Talk::to(proxy.web()).await;
+    for length in [None, Some("10485760")] {
+        let asked =
+            length.into_iter().fold(request("POST", "/"), |asked, length| asked.header("content-length", length));
+        let (answer, mut upload) = talk.begin(asked, false).await.unwrap();
+        upload.send_data(vec![b'x'; 10 << 20].into(), false).unwrap();
+        let answer = whole(in_time("an answer", answer).await.unwrap()).await.unwrap();
+        assert_eq!((answer.status, answer.text().contains("request_too_large")), (413, true), "{length:?}");
+    }
+    assert_eq!(talk.ask(request("GET", "/")).await.unwrap().status, 200, "the connection goes on");
+    proxy.is_idle().await;
 }

@@ -56,6 +56,7 @@ pub(crate) struct ClientConnection {
     fault_logged: Cell<bool>,
     gave_up: Cell<bool>,
     parting: Cell<bool>,
+    gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
@@ -84,6 +85,7 @@ impl ClientConnection {
             fault_logged: Cell::new(false),
             gave_up: Cell::new(false),
             parting: Cell::new(false),
+            gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
             _permit: permit,
@@ -320,6 +322,16 @@ impl ClientConnection {
 
     pub(crate) fn gave_up(&self) -> bool {
         self.gave_up.get()
+    }
+
+    /// The client ended its side in the middle of a request: whatever we say would answer a request that was never made.
+    pub(crate) fn client_is_gone(&self) {
+        // A stream of HTTP/2 ends alone, and hyper and h2 see to it.
+        self.gone.set(!self.is_http2());
+    }
+
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.gone.get()
     }
 
     pub(crate) fn abort_on_close(&self) {

@@ -8,7 +8,7 @@ use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
     streams::{Offer, Streams},
-    turn::{Answering, Turn},
+    turn::{Answering, Gone, Turn},
 };
 use crate::{
     body::Body,
@@ -28,7 +28,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tower::{Service, util::Oneshot};
+use tower::Service;
 
 /// What a client may send on one stream before we have passed it on.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -167,7 +167,7 @@ where
 {
     type Response = Response<Body>;
     type Error = h2::Error;
-    type Future = Answer<Answering<Oneshot<S, Request<Body>>>>;
+    type Future = Answer<Answering<S>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.connection.streams().map_or(0, |streams| streams.open());
@@ -176,7 +176,7 @@ where
             return Answer::Refused;
         }
         let (turn, request) = Turn::begin(&self.connection, request);
-        Answer::Served { answer: Answering::new(Oneshot::new(self.service.clone(), request), turn) }
+        Answer::Served { answer: Answering::begin(&self.service, request, turn) }
     }
 }
 
@@ -189,12 +189,12 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F> {
+impl<F: Future<Output = Result<Response<Body>, Gone>>> Future for Answer<F> {
     type Output = Result<Response<Body>, h2::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            AnswerState::Served { answer } => answer.poll(cx).map(|answer| answer.map_err(|never| match never {})),
+            AnswerState::Served { answer } => answer.poll(cx).map_err(|Gone| Code::CANCEL.into()),
             AnswerState::Refused => Poll::Ready(Err(Code::REFUSED_STREAM.into())),
         }
     }
