@@ -307,3 +307,19 @@ async fn a_client_that_is_still_sending_reads_its_413() {
     assert_eq!(talk.ask(request("GET", "/")).await.unwrap().status, 200, "the connection goes on");
     proxy.is_idle().await;
 }
+
+#[tokio::test]
+async fn ten_thousand_tiny_messages_pass_however_fast_they_come() {
+    let origin = Origin::http1().start().await;
+    let proxy = h2c(&origin).start().await;
+    let mut wire = FrameWire::to(proxy.web(), &[]).await;
+    let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    let message = Frame::new(Frame::DATA, 0, 1, b"\0\0\0\0\x01x").bytes();
+    let last = Frame::new(Frame::DATA, Frame::END_STREAM, 1, []).bytes();
+    let all = [Frame::headers(1, &fields, false).bytes(), message.repeat(10_000), last].concat();
+
+    wire.try_send(&all).await.unwrap();
+
+    wire.frame_of(Frame::HEADERS, 1).await.expect("an answer");
+    assert_eq!(origin.last_seen().body.len(), 60_000);
+}

@@ -32,8 +32,11 @@ use tower::Service;
 
 /// What a client may send on one stream before we have passed it on.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// And on all streams together: several times more, so that an upload that is stuck at its endpoint leaves room for the others.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// And on all streams together: many times more, so that uploads that are stuck at their endpoints leave room for the others. From it h2
+/// (0.4.20, `DataFrameBudget`) derives how many small DATA frames may wait: some 16 000 of ten bytes here. A gRPC client that streams tiny
+/// messages faster than its endpoint takes them has that many in one window of a stream; with 2 MiB its whole connection would be
+/// ended for 4 000. As much as nginx lets 128 streams have together (`http2_body_preread_size`).
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Bytes of an answer that wait for the client, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
 /// A client that is gone without a word is noticed this long after it last spoke, and a little more.
@@ -231,10 +234,10 @@ impl<F: Future<Output = ()>> Future for Served<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some(future) = this.future.as_mut().as_pin_mut() {
-            if future.poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
+        if let Some(future) = this.future.as_mut().as_pin_mut()
+            && future.poll(cx).is_ready()
+        {
+            return Poll::Ready(());
         }
         let Some(part) = this.offer.as_ref().and_then(|offer| offer.waiting()) else {
             if let Some(stall) = this.stall {
