@@ -26,4 +26,4 @@ pub use probe::{HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
 pub use upgrade::{UpgradeToken, UpgradeTokenError};
-pub use upstream::{Algorithm, Endpoint, Upstream};
+pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream};

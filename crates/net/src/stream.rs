@@ -1,5 +1,6 @@
 //! One connection, TCP or unix.
 
+use rustix::net::{RecvFlags, recv};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -55,6 +56,29 @@ impl fmt::Display for Peer {
 }
 
 impl Stream {
+    /// Waits for bytes, and copies what is there without taking it: it will be read again. 0: the peer has ended its side.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(buffer).await,
+            Self::Unix(stream) => {
+                let look = || Ok(recv(stream, &mut *buffer, RecvFlags::PEEK)?.0);
+                stream.async_io(Interest::READABLE, look).await
+            }
+        }
+    }
+
+    /// Our own address, where there is one.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// When this connection is closed, the peer gets a reset instead of an orderly end. The only way to show that an answer
     /// which ends with the connection (RFC 9112, section 6.3, rule 8) was cut: an orderly end would look complete.
     pub fn abort_on_close(&self) {

@@ -101,14 +101,12 @@ impl Body {
         Self { kind, exchange: None, connection: None, turn: None }
     }
 
-    pub(crate) fn with_exchange(mut self, exchange: Box<Exchange>) -> Self {
+    pub(crate) fn belongs_to(&mut self, exchange: Box<Exchange>) {
         self.exchange = Some(exchange);
-        self
     }
 
-    pub(crate) fn with_turn(mut self, turn: Option<Turn>) -> Self {
+    pub(crate) fn carries(&mut self, turn: Option<Turn>) {
         self.turn = turn;
-        self
     }
 
     pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {

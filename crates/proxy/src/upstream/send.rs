@@ -22,7 +22,7 @@ const ENDPOINTS_MAX: usize = 3;
 /// Sends a request to an endpoint of `upstream` and gives the head of its answer.
 pub(crate) async fn send(
     upstream: &Rc<LocalUpstream>,
-    request: Request<Body>,
+    request: &mut Request<Body>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, ProxyError> {
     if exchange.upload().is_some_and(|upload| upload.too_large()) {
