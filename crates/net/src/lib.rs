@@ -9,6 +9,7 @@ mod listen;
 mod relay;
 mod stream;
 mod target;
+pub mod tls;
 mod watched;
 
 pub use connect::{ConnectError, connect, connect_port};

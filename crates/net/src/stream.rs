@@ -1,16 +1,19 @@
-//! One connection, TCP or unix.
+//! One connection, TCP or unix, perhaps with TLS over it.
 
+use rustix::net::{RecvFlags, recv};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsStream;
 
 /// Up to this many bytes in pieces are copied together before they are written.
 const GATHER_MAX: usize = 2048;
@@ -22,6 +25,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Within TLS, over one of the others. Boxed: it is large, and the others need not be.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// The other side of an accepted connection.
@@ -56,10 +61,41 @@ impl fmt::Display for Peer {
 impl Stream {
     /// When this connection is closed, the peer gets a reset instead of an orderly end. The only way to show that an answer
     /// which ends with the connection (RFC 9112, section 6.3, rule 8) was cut: an orderly end would look complete.
+    ///
+    /// Within TLS the end is told by a `close_notify`, which is sent by `shutdown` and by nothing else; without it, and with the reset,
+    /// the answer is cut for both layers.
     pub fn abort_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        match self {
             // Failing means that the connection is gone already.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            Self::Tcp(stream) => drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.abort_on_close(),
+        }
+    }
+
+    /// Waits for bytes and looks at them without taking them; 0 when the peer has ended. Of the socket: what is within TLS cannot be
+    /// looked at.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let look = |fd: BorrowedFd<'_>, bytes: &mut [u8]| {
+            let (seen, _) = recv(fd, bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+            Ok(seen)
+        };
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The socket beneath.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.fd(),
         }
     }
 }
@@ -69,6 +105,7 @@ macro_rules! either {
         match $self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).$method($($arg),*),
             Stream::Unix(stream) => Pin::new(stream).$method($($arg),*),
+            Stream::Tls(stream) => Pin::new(&mut **stream).$method($($arg),*),
         }
     };
 }

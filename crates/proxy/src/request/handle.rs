@@ -29,6 +29,7 @@ async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<R
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
     target::check(&mut request, &config.limits).inspect_err(|error| keep(error, &request, exchange))?;
+    target::check_connection(&request, exchange)?;
     let index = target::find_route(&request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
