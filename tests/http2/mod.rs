@@ -6,4 +6,5 @@ mod floods;
 mod grpc;
 mod life;
 mod talk;
+mod tls;
 mod translation;

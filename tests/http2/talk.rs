@@ -1,7 +1,7 @@
 //! A client of HTTP/2 on one connection.
 
 use bytes::Bytes;
-use evenkeel_testkit::{Builder, Place, Proxy, in_time};
+use evenkeel_testkit::{Builder, Place, Proxy, Socket, in_time};
 use h2::{RecvStream, SendStream, client::SendRequest};
 use http::{HeaderMap, Request, Response};
 use std::fmt::Display;
@@ -39,7 +39,10 @@ pub(super) fn request(method: &str, path: &str) -> http::request::Builder {
 
 impl Talk {
     pub(super) async fn to(place: &Place) -> Self {
-        let socket = place.connect().await.expect("somebody accepts");
+        Self::over(place.connect().await.expect("somebody accepts")).await
+    }
+
+    pub(super) async fn over(socket: Socket) -> Self {
         let (send, connection) = h2::client::handshake(socket).await.expect("the preface can be sent");
         tokio::spawn(async move {
             // How it ends is seen by its streams.

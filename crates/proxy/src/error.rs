@@ -79,6 +79,9 @@ pub enum ProxyError {
     /// The client stopped sending in mid-request.
     #[error("the request did not arrive in time")]
     RequestTimedOut,
+    /// The client sends its body below the least rate.
+    #[error("the request's body comes too slowly")]
+    RequestTooSlow,
     /// The client went away in mid-request.
     #[error("the client closed the connection")]
     ClientClosed,
@@ -88,6 +91,9 @@ pub enum ProxyError {
     /// It has passed us too often: RFC 9110, section 7.6.3, has `Via` to find this out.
     #[error("the request goes round in a circle")]
     Loop,
+    /// The connection's certificate is not for this host: RFC 9110, section 15.5.20.
+    #[error("this connection is not for this host")]
+    Misdirected,
     /// No route matches.
     #[error("no route matches this host and path")]
     NoRoute,
@@ -144,9 +150,11 @@ impl ProxyError {
             Self::UriTooLong => Reason::UriTooLong,
             Self::BodyTooLarge => Reason::RequestTooLarge,
             Self::RequestTimedOut => Reason::RequestTimeout,
+            Self::RequestTooSlow => Reason::RequestTooSlow,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
             Self::Loop => Reason::Loop,
+            Self::Misdirected => Reason::Misdirected,
             Self::NoRoute => Reason::NoRoute,
             Self::NoEndpoint { .. } => Reason::NoEndpoint,
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
@@ -165,11 +173,12 @@ impl ProxyError {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RequestTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimedOut | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 5842, section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed { .. } | Self::UpstreamReset { .. } | Self::MalformedResponse { .. } => {
@@ -189,10 +198,12 @@ impl ProxyError {
             | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::RequestTimedOut
+            | Self::RequestTooSlow
             | Self::ClientClosed => true,
             Self::UriTooLong
             | Self::MethodRefused
             | Self::Loop
+            | Self::Misdirected
             | Self::NoRoute
             | Self::NoEndpoint { .. }
             | Self::ConnectFailed { .. }

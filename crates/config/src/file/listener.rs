@@ -1,11 +1,16 @@
 //! `[listeners.NAME]`: where connections are accepted.
 
-use super::Placed;
+use super::{
+    Placed, field,
+    tls::{self, TLS},
+};
 use crate::{
+    error::Finding,
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
 use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName, Protocol};
+use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
     doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
@@ -36,6 +41,12 @@ pub(super) static LISTENER: Table = Table {
             "true: answers made here, and not by an endpoint, say why in a Proxy-Status field (RFC 9209). It tells clients a little of what \
              lies behind, so write it for clients of your own.",
         ),
+        Key::optional(
+            "tls",
+            Shape::Table(&TLS),
+            "nothing is encrypted",
+            "TLS to clients. Written, the listener speaks nothing else.",
+        ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
         Key::preset(
             "half_closed_clients",
@@ -45,17 +56,23 @@ pub(super) static LISTENER: Table = Table {
              endpoint as well. serve: it is answered; take it for clients that do so, such as nc -N.",
         ),
     ],
-    later: &["tls", "upstream", "proxy_protocol", "http2", "http3", "connections_max"],
+    later: &["upstream", "proxy_protocol", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
     doc: "How long a client is waited for.",
     keys: &[
         Key::preset(
+            "tls",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "From accept to the end of the TLS handshake. Raise it for clients on very poor lines.",
+        ),
+        Key::preset(
             "request_head",
             Shape::TIMEOUT,
             Literal::Text("10s"),
-            "From a request's first byte (on a new connection: from accept) to the end of its head. A client that is slower is gone. \
+            "From a request's first byte (on a new connection: from accept, or the end of the handshake) to the end of its head. A client that is slower is gone. \
              Raise it for clients on very poor lines.",
         ),
         Key::preset(
@@ -72,8 +89,21 @@ static TIMEOUTS: Table = Table {
             "Between an answer and the next request on the same connection. Keep it above that of the balancer in front of this one, \
              so that it is never we who close a connection it is about to use.",
         ),
+        Key::optional(
+            "body_rate_min",
+            Shape::RATE,
+            "no least rate",
+            "Bytes in a second that a client must send of a body while it is wanted, and take of one while it is offered. Write it, such as \
+             \"240B\", against clients that keep endpoints busy on purpose; not where clients send a body as things happen.",
+        ),
+        Key::preset(
+            "body_rate_grace",
+            Shape::TIMEOUT,
+            Literal::Text("20s"),
+            "For so long a client may be slower. Keep it above 10s: what a client has taken is told to its peer in steps.",
+        ),
     ],
-    later: &["tls", "total"],
+    later: &["total"],
 };
 
 /// A listener whose address has not been compared with others yet.
@@ -85,26 +115,35 @@ pub(crate) struct ListenerDraft<'a> {
     pub(crate) listener: Option<Listener>,
 }
 
-pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
+pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<'a>> {
     let name = entry.parsed_name::<ListenerName>();
     let section = entry.node.section(&LISTENER)?;
     let address = section
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
     let protocol = match section.preset::<Word>("protocol").0 {
-        "h2c" => Protocol::H2c,
-        _ => Protocol::Http,
+        "h2c" => Protocol::Http2,
+        _ => Protocol::Http11,
     };
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
     };
-    let listener = name.zip(address.as_ref()).map(|(name, address)| Listener {
+    if protocol == Protocol::Http2 && section.node("tls").is_some() {
+        let finding =
+            Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
+        section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
+    }
+    let tls = section.section("tls").map(|section| tls::read(&section, folder));
+    // Where `tls` is written and wrong, there is no listener: one without it would be another.
+    let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
+    let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
         protocol,
         connection_age_max: section.get("connection_age_max"),
+        tls: tls.flatten(),
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),
@@ -114,8 +153,10 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
 
 fn timeouts(section: &Section<'_>) -> ClientTimeouts {
     ClientTimeouts {
+        tls: section.preset("tls"),
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),
         idle: section.preset("idle"),
+        body_rate: field::body_rate(section),
     }
 }

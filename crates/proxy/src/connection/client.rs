@@ -4,13 +4,14 @@
 
 use super::{
     streams::{Offer, Streams},
+    tls::Secured,
     tunnel::Tunnel,
 };
-use crate::worker::{LocalListener, Timer, Worker};
+use crate::worker::{LocalListener, Pace, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
-use evenkeel_net::Peer;
-use evenkeel_telemetry::{Http2Fault, ListenerCells};
+use evenkeel_net::{Peer, Stream};
+use evenkeel_telemetry::{Http2Fault, ListenerCells, Reason};
 use http::{HeaderValue, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -51,15 +52,21 @@ pub(crate) struct ClientConnection {
     ahead: Cell<bool>,
     head_bytes: Cell<u64>,
     write_stalled: Cell<bool>,
+    /// Bytes written, and how many of them the client's system had taken when we looked last.
+    written: Cell<u64>,
+    taken: Cell<u64>,
+    pace: Pace,
     abort: Cell<bool>,
     served: Cell<bool>,
     fault_logged: Cell<bool>,
-    gave_up: Cell<bool>,
+    gave_up: Cell<Option<Reason>>,
     parting: Cell<bool>,
     gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
+    /// Within TLS, once the handshake is over.
+    secured: OnceCell<Box<Secured>>,
     _permit: Permit,
 }
 
@@ -80,14 +87,18 @@ impl ClientConnection {
             ahead: Cell::new(false),
             head_bytes: Cell::new(0),
             write_stalled: Cell::new(false),
+            written: Cell::new(0),
+            taken: Cell::new(0),
+            pace: Pace::default(),
             abort: Cell::new(false),
             served: Cell::new(false),
             fault_logged: Cell::new(false),
-            gave_up: Cell::new(false),
+            gave_up: Cell::new(None),
             parting: Cell::new(false),
             gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
+            secured: OnceCell::new(),
             _permit: permit,
         };
         connection.cells().connections.add(1);
@@ -187,6 +198,18 @@ impl ClientConnection {
         self.listener.ended.get() || self.worker.ends()
     }
 
+    /// The handshake is over; from now on the first head is waited for.
+    pub(super) fn secured(&self, secured: Secured) {
+        self.timer.set(self.timeouts().request_head);
+        // There is one handshake for a connection.
+        let _ = self.secured.set(Box::new(secured));
+    }
+
+    /// What the TLS handshake has told, if there was one.
+    pub(crate) fn tls(&self) -> Option<&Secured> {
+        self.secured.get().map(|secured| &**secured)
+    }
+
     /// What goes into `X-Forwarded-For`. RFC 7239, section 6, has `unknown` for a peer without address.
     pub(crate) fn forwarded_for(&self) -> &HeaderValue {
         self.forwarded_for.get_or_init(|| {
@@ -220,6 +243,7 @@ impl ClientConnection {
         self.served.set(true);
         self.head_bytes.set(self.early.replace(0));
         self.ahead.set(false);
+        self.pace.begins();
         self.timer.clear();
         None
     }
@@ -291,15 +315,36 @@ impl ClientConnection {
 
     pub(super) fn wrote(&self, bytes: usize) {
         self.cells().bytes_out.add(bytes as u64);
+        self.written.set(self.written.get() + bytes as u64);
         if self.write_stalled.replace(false) {
+            self.pace.rests(self.worker.timers.now());
             self.wait_for(self.stage.get());
         }
     }
 
-    /// The client takes no bytes now.
-    pub(super) fn cannot_write(&self) {
-        if self.stage.get() != Stage::Tunnel && !self.write_stalled.replace(true) {
-            self.timer.set(self.timeouts().body_stall);
+    /// The client takes no bytes now, or takes them only into its system and ours: a socket can be written to again only when a good
+    /// part of its buffer is free. So the kernel is asked what the client has taken, at first and when its time is up.
+    pub(super) fn cannot_write(&self, stream: &Stream) {
+        if self.stage.get() == Stage::Tunnel {
+            return;
+        }
+        let begins = !self.write_stalled.replace(true);
+        if !begins && !self.timer.is_due() {
+            return;
+        }
+        let taken = self.written.get().saturating_sub(stream.unsent());
+        let moved = taken.saturating_sub(self.taken.get());
+        self.taken.set(taken.max(self.taken.get()));
+        let (timeouts, now) = (self.timeouts(), self.worker.timers.now());
+        let left = timeouts.body_rate.map(|least| {
+            self.pace.moved(least, now, moved);
+            self.pace.waits(least, now)
+        });
+        if begins || (moved > 0 && left != Some(Duration::ZERO)) {
+            self.timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
+        } else {
+            let too_slow = left == Some(Duration::ZERO);
+            self.gave_up.set(Some(if too_slow { Reason::ResponseTooSlow } else { Reason::RequestTimeout }));
         }
     }
 
@@ -308,19 +353,15 @@ impl ClientConnection {
         self.write_stalled.get()
     }
 
-    /// We wait no longer for the client to take its answer.
-    pub(crate) fn give_up(&self) {
-        self.gave_up.set(true);
-    }
-
     /// We wait no longer for the client to take the answer that `end` ends; it goes on with others.
-    pub(super) fn give_up_one(&self, end: impl FnOnce()) {
-        let all = self.gave_up.replace(true);
+    pub(super) fn give_up_one(&self, reason: Reason, end: impl FnOnce()) {
+        let all = self.gave_up.replace(Some(reason));
         end();
         self.gave_up.set(all);
     }
 
-    pub(crate) fn gave_up(&self) -> bool {
+    /// Why we wait no longer for the client to take its answer, if so.
+    pub(crate) fn gave_up(&self) -> Option<Reason> {
         self.gave_up.get()
     }
 

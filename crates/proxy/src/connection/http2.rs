@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     body::Body,
-    worker::{Timer, faults},
+    worker::{Pace, Timer, faults},
 };
 use evenkeel_net::Stream;
 use evenkeel_telemetry::{Http2Fault, Reason};
@@ -151,7 +151,6 @@ fn blame(error: &hyper::Error, connection: &ClientConnection) -> Option<Http2Fau
 fn time_out(connection: &ClientConnection) {
     if connection.write_stalled() {
         // What we hold for this client will never be taken; an orderly end would wait for it.
-        connection.give_up();
         connection.abort_on_close();
     } else if connection.stage() == Stage::Head && !connection.silent() {
         faults::unparsed(connection, 408, Reason::RequestTimeout);
@@ -212,18 +211,26 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
         // hyper spawns a stream right after it has called the service for it, so the newest one is this.
         let offer = self.0.streams().and_then(Streams::newest);
         let connection = Rc::clone(&self.0);
-        tokio::task::spawn_local(Served { future: Some(future), offer, part: 0, stall: None, connection });
+        tokio::task::spawn_local(Served {
+            future: Some(future),
+            offer,
+            taken: 0,
+            pace: Pace::default(),
+            stall: None,
+            connection,
+        });
     }
 }
 
 pin_project! {
-    /// The task of one stream. It ends one whose client takes nothing of its answer for `timeouts.body_stall`, which neither `h2` nor
-    /// hyper does: with a window of zero they wait for ever.
+    /// The task of one stream. It ends one whose client takes nothing of its answer for `timeouts.body_stall`, or too little for
+    /// `timeouts.body_rate`, which neither `h2` nor hyper does: with a window of zero they wait for ever.
     struct Served<F> {
         #[pin]
         future: Option<F>,
         offer: Option<Rc<Offer>>,
-        part: u64,
+        taken: u64,
+        pace: Pace,
         stall: Option<Timer>,
         connection: Rc<ClientConnection>,
     }
@@ -239,20 +246,28 @@ impl<F: Future<Output = ()>> Future for Served<F> {
         {
             return Poll::Ready(());
         }
-        let Some(part) = this.offer.as_ref().and_then(|offer| offer.waiting()) else {
+        let Some(offer) = this.offer else { return Poll::Pending };
+        let (timeouts, now) = (this.connection.timeouts(), this.connection.worker().timers.now());
+        let moved = offer.taken() - std::mem::replace(this.taken, offer.taken());
+        if let Some(least) = timeouts.body_rate {
+            this.pace.moved(least, now, moved);
+        }
+        if !offer.waits() {
             if let Some(stall) = this.stall {
                 stall.clear();
             }
             return Poll::Pending;
-        };
+        }
+        let left = timeouts.body_rate.map(|least| this.pace.waits(least, now));
         let stall = this.stall.get_or_insert_with(|| this.connection.timer());
-        if *this.part != part || !stall.is_set() {
-            *this.part = part;
-            stall.set(this.connection.timeouts().body_stall);
+        if moved > 0 || !stall.is_set() {
+            stall.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
         }
         ready!(stall.poll(cx));
+        let too_slow = left == Some(Duration::ZERO);
+        let reason = if too_slow { Reason::ResponseTooSlow } else { Reason::RequestTimeout };
         // Dropped, it is reset.
-        this.connection.give_up_one(|| this.future.set(None));
+        this.connection.give_up_one(reason, || this.future.set(None));
         Poll::Ready(())
     }
 }

@@ -27,7 +27,7 @@ impl ClientIo {
         match &result {
             Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.connection.cannot_write(),
+            Poll::Pending => self.connection.cannot_write(&self.stream),
         }
         result
     }
@@ -71,9 +71,10 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.flushed = matches!(flushed, Poll::Ready(Ok(())));
-        flushed
+        // Within TLS it is here that a client which takes nothing is noticed: until then a write only fills our buffer.
+        let result = Pin::new(&mut this.stream).poll_flush(cx);
+        this.flushed = matches!(result, Poll::Ready(Ok(())));
+        this.written(result.map_ok(|()| 0)).map_ok(drop)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,12 +5,13 @@ mod frames;
 mod http1;
 mod http2;
 mod io;
-mod serve;
+mod open;
 mod streams;
+mod tls;
 mod tunnel;
 mod turn;
 
 pub(crate) use client::ClientConnection;
-pub(crate) use serve::serve;
+pub(crate) use open::open;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use turn::Turn;

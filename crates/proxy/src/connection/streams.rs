@@ -20,27 +20,27 @@ pub(super) struct Streams {
     newest: RefCell<Option<Rc<Offer>>>,
 }
 
-/// Whether a stream's client has been offered a part of its answer that it has not taken.
+/// What a stream's client has been offered of its answer, in bytes, and how much of it it has taken.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
-    waiting: Cell<bool>,
-    parts: Cell<u64>,
+    offered: Cell<u64>,
+    taken: Cell<u64>,
 }
 
 impl Offer {
-    /// Another part is asked for: the client has taken those before.
-    pub(crate) fn taken(&self) {
-        self.waiting.set(false);
+    /// More is asked for: the client has taken what was offered before.
+    pub(crate) fn is_taken(&self) {
+        self.taken.set(self.offered.get());
     }
 
-    fn made(&self) {
-        self.waiting.set(true);
-        self.parts.set(self.parts.get() + 1);
+    /// Bytes so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
-    /// The number of the part that waits to be taken.
-    pub(super) fn waiting(&self) -> Option<u64> {
-        self.waiting.get().then(|| self.parts.get())
+    /// Whether there is something that the client has not taken.
+    pub(super) fn waits(&self) -> bool {
+        self.taken.get() < self.offered.get()
     }
 }
 
@@ -79,7 +79,7 @@ impl Streams {
 
     /// A part of an answer, of so many bytes, is handed over.
     pub(super) fn offers(&self, offer: &Offer, bytes: usize) {
-        offer.made();
+        offer.offered.set(offer.offered.get() + bytes as u64);
         self.frames.borrow_mut().moved(bytes);
     }
 

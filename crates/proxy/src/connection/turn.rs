@@ -42,7 +42,7 @@ impl Turn {
     /// The client has room for another part of its answer.
     pub(crate) fn asks(&self) {
         if let Some(offer) = &self.offer {
-            offer.taken();
+            offer.is_taken();
         }
     }
 

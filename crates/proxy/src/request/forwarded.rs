@@ -72,6 +72,7 @@ pub(crate) fn prepare_request(
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
         headers.remove(&PROXY);
     }
+    identify(headers, exchange);
     chain::tell(headers, config.forwarded, survey.has(Known::Forwarded), exchange);
     let via = match version {
         Version::HTTP_10 => "1.0 evenkeel",
@@ -94,6 +95,18 @@ fn join_cookies(headers: &mut HeaderMap) {
     // Made of valid values, so it is one.
     if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(header::COOKIE, cookie);
+    }
+}
+
+/// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
+/// endpoint cannot see by which one a request came.
+fn identify(headers: &mut HeaderMap, exchange: &Exchange) {
+    for field in &exchange.snapshot().shared().identity_fields {
+        headers.remove(field);
+    }
+    let secured = exchange.connection().and_then(|connection| connection.tls());
+    if let Some((field, client)) = secured.and_then(|secured| secured.identity()) {
+        headers.insert(field, client.clone());
     }
 }
 

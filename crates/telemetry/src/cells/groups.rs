@@ -2,7 +2,9 @@
 //!
 //! [`PerWorker`]: super::PerWorker
 
-use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, Reason, RequestTable, RetryOutcome};
+use super::{
+    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, Reason, RequestTable, RetryOutcome, TlsHandshake,
+};
 
 /// What is counted for a route.
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ pub struct ListenerCells {
     /// Bytes sent to clients.
     pub bytes_out: Counter,
     http2_faults: [Counter; Http2Fault::COUNT],
+    handshakes: [Counter; TlsHandshake::COUNT],
 }
 
 impl ListenerCells {
@@ -101,6 +104,13 @@ impl ListenerCells {
     #[must_use]
     pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
         &self.http2_faults[fault.index()]
+    }
+
+    /// TLS handshakes that ended so.
+    #[inline]
+    #[must_use]
+    pub fn handshakes(&self, result: TlsHandshake) -> &Counter {
+        &self.handshakes[result.index()]
     }
 }
 
