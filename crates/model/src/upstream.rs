@@ -32,6 +32,15 @@ pub struct Endpoint {
     pub drain: bool,
 }
 
+/// A version of the PROXY protocol (HAProxy, "The PROXY protocol, versions 1 & 2").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// One line of text.
+    V1,
+    /// Binary, and able to say that a connection speaks for nobody else, as a probe does.
+    V2,
+}
+
 /// Who gets the next request. The names are those of the configuration file (`snake_case`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {

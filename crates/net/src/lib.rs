@@ -3,9 +3,11 @@
 //! Everything above speaks of a [`Target`] and a [`Stream`] and does not know whether there is TCP or a unix socket
 //! beneath. Nothing here knows HTTP.
 
+pub mod client_hello;
 mod connect;
 mod descriptors;
 mod listen;
+pub mod proxy_protocol;
 mod relay;
 mod stream;
 mod target;

@@ -59,6 +59,32 @@ impl fmt::Display for Peer {
 }
 
 impl Stream {
+    /// Waits for bytes, and copies what is there without taking it: it will be read again. 0: the peer has ended its side.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(buffer).await,
+            Self::Unix(stream) => {
+                let look = || Ok(recv(stream, &mut *buffer, RecvFlags::PEEK)?.0);
+                stream.async_io(Interest::READABLE, look).await
+            }
+            // What is within TLS cannot be read twice, and nobody has to.
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Our own address, where there is one.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.local(),
+        }
+    }
+
     /// When this connection is closed, the peer gets a reset instead of an orderly end. The only way to show that an answer
     /// which ends with the connection (RFC 9112, section 6.3, rule 8) was cut: an orderly end would look complete.
     ///
@@ -70,23 +96,6 @@ impl Stream {
             Self::Tcp(stream) => drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             Self::Unix(_) => {}
             Self::Tls(stream) => stream.get_ref().0.abort_on_close(),
-        }
-    }
-
-    /// Waits for bytes and looks at them without taking them; 0 when the peer has ended. Of the socket: what is within TLS cannot be
-    /// looked at.
-    ///
-    /// # Errors
-    /// The kernel's word.
-    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        let look = |fd: BorrowedFd<'_>, bytes: &mut [u8]| {
-            let (seen, _) = recv(fd, bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-            Ok(seen)
-        };
-        match self {
-            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
-            Self::Unix(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -3,10 +3,12 @@
 //! What is read from a socket is checked through sockets, against a proxy in this process (`stage`); what is a function is called.
 
 pub mod chunked_body;
+pub mod client_hello;
 pub mod config_file;
 pub mod forwarded_parsing;
 pub mod header_rewriting;
 pub mod path_normaliser;
+pub mod proxy_protocol;
 pub mod request_head;
 mod stage;
 
@@ -14,11 +16,13 @@ mod stage;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("chunked_body", chunked_body::check),
+    ("client_hello", client_hello::check),
     ("config_file", config_file::check),
     ("forwarded_parsing", forwarded_parsing::check),
     ("header_rewriting", header_rewriting::check),
     ("path_normaliser", path_normaliser::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("request_head", request_head::check),
 ];

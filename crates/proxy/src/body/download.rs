@@ -67,10 +67,18 @@ impl Download {
                 if let Some(stall) = &self.stall {
                     stall.clear();
                 }
-                if self.incoming.is_end_stream() {
-                    self.complete();
+                if frame.is_data() {
+                    if self.incoming.is_end_stream() {
+                        self.complete();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Ok(if frame.is_trailers() { without_forbidden(frame) } else { frame })))
+                // Nothing follows trailers (RFC 9112, section 7.1.2), and hyper asks for nothing more.
+                self.complete();
+                if let Some(exchange) = exchange {
+                    exchange.ends(End::Complete);
+                }
+                Poll::Ready(Some(Ok(without_forbidden(frame))))
             }
             Poll::Ready(None) => {
                 self.complete();

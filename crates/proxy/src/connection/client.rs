@@ -47,6 +47,7 @@ pub(crate) struct ClientConnection {
     served: Cell<bool>,
     fault_logged: Cell<bool>,
     gave_up: Cell<bool>,
+    gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
@@ -74,6 +75,7 @@ impl ClientConnection {
             served: Cell::new(false),
             fault_logged: Cell::new(false),
             gave_up: Cell::new(false),
+            gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
             secured: OnceCell::new(),
@@ -251,6 +253,15 @@ impl ClientConnection {
 
     pub(crate) fn gave_up(&self) -> bool {
         self.gave_up.get()
+    }
+
+    /// The client ended its side in the middle of a request: whatever we say would answer a request that was never made.
+    pub(crate) fn client_is_gone(&self) {
+        self.gone.set(true);
+    }
+
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.gone.get()
     }
 
     pub(crate) fn abort_on_close(&self) {

@@ -43,12 +43,13 @@ struct Counted {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     /// Milliseconds of the worker's clock.
     since: u64,
     until: u64,
 }
 
+/// In a box for its whole life: it goes from hand to hand with each request.
 struct Connection {
     sender: SendRequest<Body>,
     wire: Rc<Wire>,
@@ -112,7 +113,7 @@ pub(super) struct Mark {
 
 /// A connection on loan.
 pub(crate) struct Lease {
-    connection: Connection,
+    connection: Box<Connection>,
     endpoint: Rc<LocalEndpoint>,
     worker: Rc<Worker>,
     last: bool,
@@ -187,14 +188,14 @@ impl Lease {
         let age = settings.age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
         let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
         counted.cell().connections_active.add(1);
-        let connection = Connection {
+        let connection = Box::new(Connection {
             sender,
             wire,
             expires: worker.timers.now().saturating_add(milliseconds(age)),
             idle_max: None,
             reused: false,
             place: Place { counted, state: State::Active },
-        };
+        });
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
     }
 
@@ -229,7 +230,7 @@ impl Lease {
 
     /// What the connection became with a 101. hyper ends it in the same turn in which it reads the 101, so it is there.
     pub(super) fn switch(self, idle: Duration) -> Option<Switched> {
-        let Connection { wire, place, .. } = self.connection;
+        let Connection { wire, place, .. } = *self.connection;
         let (stream, early) = wire.switched.take()?;
         Some(Switched { stream, early, idle, place })
     }
