@@ -14,7 +14,8 @@ async fn partners(more: &str, revoked: &[&str]) -> (Authority, Vec<Issued>, Orig
     ));
     authority.server(&["a.test"]).make().write(builder.folder(), "site");
     let known = ["ann", "bob"].map(|name| partners.client(name).uri(&format!("spiffe://test/{name}")).make());
-    let gone: Vec<&Issued> = known.iter().zip(["ann", "bob"]).filter(|(_, n)| revoked.contains(n)).map(|(i, _)| i).collect();
+    let gone: Vec<&Issued> =
+        known.iter().zip(["ann", "bob"]).filter(|(_, n)| revoked.contains(n)).map(|(i, _)| i).collect();
     fs::write(builder.folder().join("partners.pem"), partners.pem()).expect("a file in our folder");
     fs::write(builder.folder().join("partners.crl"), partners.revokes(&gone)).expect("a file in our folder");
     let stranger = Authority::new("Strangers").client("eve").make();
@@ -35,10 +36,7 @@ async fn where_a_certificate_is_required_only_good_ones_are_served_and_endpoints
     let [ann, bob, eve] = [0, 1, 2].map(|n| TlsClient::showing(&authority, "a.test", &issued[n]));
 
     assert!(is_served(&ann, &proxy).await);
-    assert_eq!(
-        origin.last_seen().header_all("x-forwarded-client-cert"),
-        ["Subject=\"CN=ann\";URI=spiffe://test/ann"]
-    );
+    assert_eq!(origin.last_seen().header_all("x-forwarded-client-cert"), ["Subject=\"CN=ann\";URI=spiffe://test/ann"]);
     // Revoked, of somebody else, and none at all.
     for refused in [bob, eve, TlsClient::new(&authority, "a.test")] {
         assert!(!is_served(&refused, &proxy).await);
@@ -67,7 +65,8 @@ async fn where_it_is_optional_nobody_can_claim_to_be_somebody() {
 #[tokio::test]
 async fn the_field_is_removed_on_listeners_without_client_certificates_as_well() {
     let (_authority, _issued, origin, proxy) = partners("", &[]).await;
-    let text = proxy.file().text().replacen("[[routes]]", "[listeners.plain]\nlisten = \"127.0.0.1:PORT\"\n[[routes]]", 1);
+    let text =
+        proxy.file().text().replacen("[[routes]]", "[listeners.plain]\nlisten = \"127.0.0.1:PORT\"\n[[routes]]", 1);
     let port = evenkeel_testkit::unused_port();
     proxy.reload_with(&text.replace("PORT", &port.to_string())).await;
     let mut wire = evenkeel_testkit::Wire::to(&evenkeel_testkit::Place::parse(&format!("127.0.0.1:{port}"))).await;

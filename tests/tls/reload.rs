@@ -42,7 +42,8 @@ async fn a_bad_pair_stays_out_is_told_and_the_next_good_one_comes_in() {
     let proxy = builder.start().await;
     let client = TlsClient::new(&authority, "a.test");
     let before = visit(&client, &proxy, "a.test").await.certificate;
-    let good = |metrics: &evenkeel_testkit::Metrics| number(metrics, "evenkeel_tls_certificate_last_reload_successful") > 0.5;
+    let good =
+        |metrics: &evenkeel_testkit::Metrics| number(metrics, "evenkeel_tls_certificate_last_reload_successful") > 0.5;
 
     for (bad, said) in [
         (authority.server(&["a.test"]).make().key, "this is not the key of"),

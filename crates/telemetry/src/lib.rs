@@ -19,7 +19,6 @@ pub mod scrape;
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot,
     ListenerCells, MethodLabel, PerWorker, Reason, RequestCount, RequestTable, RetryOutcome, RouteCells, TlsHandshake,
-    UpstreamCells,
-    WorkerCells,
+    UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

@@ -32,7 +32,12 @@ pub(super) static LISTENER: Table = Table {
             "true: answers made here, and not by an endpoint, say why in a Proxy-Status field (RFC 9209). It tells clients a little of what \
              lies behind, so write it for clients of your own.",
         ),
-        Key::optional("tls", Shape::Table(&TLS), "nothing is encrypted", "TLS to clients. Written, the listener speaks nothing else."),
+        Key::optional(
+            "tls",
+            Shape::Table(&TLS),
+            "nothing is encrypted",
+            "TLS to clients. Written, the listener speaks nothing else.",
+        ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
         Key::preset(
             "half_closed_clients",

@@ -112,8 +112,12 @@ mod tests {
 
     #[test]
     fn names_are_in_lower_case_and_addresses_are_among_them() {
-        let facts = facts(CertificateParams::new(["A.Example", "*.b.example", "10.0.0.1", "::1"].map(String::from)).unwrap());
-        assert_eq!(facts.names.iter().map(|name| &**name).collect::<Vec<_>>(), ["a.example", "*.b.example", "10.0.0.1", "::1"]);
+        let facts =
+            facts(CertificateParams::new(["A.Example", "*.b.example", "10.0.0.1", "::1"].map(String::from)).unwrap());
+        assert_eq!(
+            facts.names.iter().map(|name| &**name).collect::<Vec<_>>(),
+            ["a.example", "*.b.example", "10.0.0.1", "::1"]
+        );
         assert!(facts.not_before < facts.not_after);
     }
 

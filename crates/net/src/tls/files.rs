@@ -68,17 +68,24 @@ pub(super) fn certificate(
         return Err(of_cert("the certificate is not valid yet".to_owned(), hint));
     }
     let key = provider.key_provider.load_private_key(key).map_err(|error| {
-        of_key(format!("the key cannot be used: {error}"), "RSA of 2048 bits and more, ECDSA P-256 to P-521, or Ed25519")
+        of_key(
+            format!("the key cannot be used: {error}"),
+            "RSA of 2048 bits and more, ECDSA P-256 to P-521, or Ed25519",
+        )
     })?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
         // Unknown: the kind of key cannot tell.
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Certificate { key: Arc::new(key), facts }),
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+            Ok(Certificate { key: Arc::new(key), facts })
+        }
         Err(Error::InconsistentKeys(_)) => Err(of_key(
             format!("this is not the key of {}", files.cert.display()),
             "the first certificate of the file must be the one for this key",
         )),
-        Err(error) => Err(of_cert(format!("the first certificate cannot be used: {error}"), "it must be X.509 version 3")),
+        Err(error) => {
+            Err(of_cert(format!("the first certificate cannot be used: {error}"), "it must be X.509 version 3"))
+        }
     }
 }
 
@@ -88,7 +95,8 @@ pub(super) fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Vec<TlsProblem>> {
     let (ca_key, crl_key) = ("client_auth.ca", "client_auth.crl");
-    let of_ca = |what: String| vec![TlsProblem::new(ca_key, &auth.ca, what, "a PEM file of the authorities' certificates")];
+    let of_ca =
+        |what: String| vec![TlsProblem::new(ca_key, &auth.ca, what, "a PEM file of the authorities' certificates")];
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&auth.ca, ca_key).map_err(|problem| vec![problem])? {
         roots.add(certificate).map_err(|error| of_ca(format!("an authority's certificate cannot be used: {error}")))?;

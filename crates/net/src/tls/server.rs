@@ -108,9 +108,9 @@ impl ServerTls {
             }
         };
         let current = Arc::new((settings.clone(), config));
-        let server = previous.cloned().unwrap_or_else(|| {
-            Arc::new(Self { current: ArcSwap::new(Arc::clone(&current)), resolver, resuming })
-        });
+        let server = previous
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Self { current: ArcSwap::new(Arc::clone(&current)), resolver, resuming }));
         Ok(Ready { server, current, table })
     }
 

@@ -13,6 +13,7 @@ use evenkeel_net::{
     tls::{Ready, ServerTls, TlsProblem},
 };
 use evenkeel_telemetry::PerWorker;
+use http::HeaderName;
 use std::{
     collections::HashMap,
     sync::{
@@ -21,7 +22,6 @@ use std::{
     },
     time::SystemTime,
 };
-use http::HeaderName;
 
 /// Why a configuration cannot become a snapshot. `evenkeel-config` finds these earlier and with their place; an embedder that
 /// fills the model by hand learns them here.

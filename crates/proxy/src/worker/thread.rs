@@ -148,10 +148,12 @@ where
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);
-            listener.tls.replace(settings.tls.as_ref().zip(snapshot.tls_of(&settings.name)).map(|(settings, server)| {
-                let identity_field = settings.client_auth.as_ref().map(|auth| auth.header.clone());
-                ListenerTls { server: Arc::clone(server), identity_field }
-            }));
+            listener.tls.replace(settings.tls.as_ref().zip(snapshot.tls_of(&settings.name)).map(
+                |(settings, server)| {
+                    let identity_field = settings.client_auth.as_ref().map(|auth| auth.header.clone());
+                    ListenerTls { server: Arc::clone(server), identity_field }
+                },
+            ));
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));

@@ -4,7 +4,10 @@ use super::{
     buffered::{Buffered, Ending},
     message::{RawResponse, response_framing},
 };
-use crate::{eventually::in_time, place::{Place, Socket}};
+use crate::{
+    eventually::in_time,
+    place::{Place, Socket},
+};
 use std::{io, net::IpAddr, time::Duration};
 
 /// A client on a bare socket. Dropping it closes the connection.
