@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod packaging;
 mod proxy_status;
+mod rates;
 mod reload;
 mod reload_under_load;
 mod routing;

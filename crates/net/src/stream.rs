@@ -59,22 +59,6 @@ impl fmt::Display for Peer {
 }
 
 impl Stream {
-    /// Waits for bytes, and copies what is there without taking it: it will be read again. 0: the peer has ended its side.
-    ///
-    /// # Errors
-    /// The kernel's word.
-    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.peek(buffer).await,
-            Self::Unix(stream) => {
-                let look = || Ok(recv(stream, &mut *buffer, RecvFlags::PEEK)?.0);
-                stream.async_io(Interest::READABLE, look).await
-            }
-            // What is within TLS cannot be read twice, and nobody has to.
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
     /// Our own address, where there is one.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
@@ -99,6 +83,23 @@ impl Stream {
         }
     }
 
+    /// Waits for bytes and looks at them without taking them; 0 when the peer has ended. Of the socket: what is within TLS cannot be
+    /// looked at.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let look = |fd: BorrowedFd<'_>, bytes: &mut [u8]| {
+            let (seen, _) = recv(fd, bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+            Ok(seen)
+        };
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// The socket beneath.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -106,6 +107,22 @@ impl Stream {
             Self::Unix(stream) => stream.as_fd(),
             Self::Tls(stream) => stream.get_ref().0.fd(),
         }
+    }
+}
+
+/// `SIOCOUTQ` of asm-generic/sockios.h, which is `TIOCOUTQ`: man 7 tcp and man 7 unix have it.
+const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+
+impl Stream {
+    /// Bytes that were written and that the peer's system has not acknowledged; for a unix socket, those that the peer has not read,
+    /// and some for the kernel's own use. 0 where the system cannot tell. One system call.
+    #[must_use]
+    #[expect(unsafe_code, reason = "rustix knows no safe form of this question")]
+    pub fn unsent(&self) -> u64 {
+        // SAFETY: this request writes one `int` and touches nothing else (Linux, net/ipv4/tcp.c and net/unix/af_unix.c).
+        let unsent =
+            unsafe { rustix::ioctl::ioctl(self.fd(), rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
+        unsent.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
     }
 }
 
@@ -162,5 +179,35 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn what_a_peer_has_not_taken_is_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ours = Stream::Tcp(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let (mut theirs, _) = listener.accept().unwrap();
+        assert_eq!(ours.unsent(), 0);
+        // As much as anybody takes.
+        let mut written = 0;
+        while let Ok(Ok(bytes)) = tokio::time::timeout(Duration::from_millis(50), ours.write(&[0; 65536])).await {
+            written += bytes as u64;
+        }
+        let before = ours.unsent();
+        assert!(before > 0 && before < written, "{before} of {written}");
+
+        theirs.read_exact(&mut vec![0; 1 << 19]).unwrap();
+
+        let settles = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            ours.unsent() < before
+        });
+        assert!(settles);
     }
 }

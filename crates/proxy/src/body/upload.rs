@@ -4,7 +4,10 @@
 //! only then, and with it hyper sends `100 Continue`, so that a refusal costs no upload.
 
 use super::BodyError;
-use crate::{connection::ClientConnection, worker::Timer};
+use crate::{
+    connection::ClientConnection,
+    worker::{Pace, Timer},
+};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -31,6 +34,8 @@ pub(crate) enum Fault {
     TooLarge,
     /// Nothing came for `timeouts.body_stall`.
     Stalled,
+    /// Less came than `timeouts.body_rate_min`.
+    TooSlow,
     /// A chunk or trailer that does not parse.
     Malformed,
     /// The connection ended.
@@ -48,6 +53,7 @@ struct Shared {
     incoming: RefCell<Incoming>,
     connection: Rc<ClientConnection>,
     stall: RefCell<Option<Timer>>,
+    pace: Pace,
     begun: Cell<bool>,
     /// Over when the endpoint has agreed to the body, or has had its time to.
     agreement: RefCell<Option<Agreement>>,
@@ -71,6 +77,7 @@ impl Upload {
             incoming: RefCell::new(incoming),
             connection: Rc::clone(connection),
             stall: RefCell::default(),
+            pace: Pace::default(),
             begun: Cell::new(false),
             agreement: RefCell::default(),
             length,
@@ -118,6 +125,8 @@ impl Upload {
     /// A handle for another attempt, from the first byte.
     pub(super) fn begin_again(&self) -> Self {
         debug_assert!(self.can_begin_again());
+        // Between two attempts nobody takes anything.
+        self.0.pace.rests(self.0.connection.worker().timers.now());
         self.0.again.replace(self.0.kept.borrow().as_deref().map(Bytes::copy_from_slice));
         self.clone()
     }
@@ -191,6 +200,9 @@ impl Upload {
         let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(without_forbidden(frame)))) };
         let length = data.len() as u64;
         shared.received.set(shared.received.get() + length);
+        if let Some(least) = shared.connection.timeouts().body_rate {
+            shared.pace.moved(least, shared.connection.worker().timers.now(), length);
+        }
         match shared.left.get().checked_sub(length) {
             Some(left) => shared.left.set(left),
             None => return self.fail(Fault::TooLarge),
@@ -201,15 +213,18 @@ impl Upload {
     /// Nothing has come: wait no longer than the listener allows.
     fn poll_stall(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut stall = self.0.stall.borrow_mut();
-        let timer = stall.get_or_insert_with(|| self.0.connection.timer());
+        let connection = &self.0.connection;
+        let timer = stall.get_or_insert_with(|| connection.timer());
+        let timeouts = connection.timeouts();
+        let left = timeouts.body_rate.map(|least| self.0.pace.waits(least, connection.worker().timers.now()));
         if !timer.is_set() {
-            timer.set(self.0.connection.timeouts().body_stall);
+            timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
         }
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
         drop(stall);
-        self.fail(Fault::Stalled)
+        self.fail(if left == Some(Duration::ZERO) { Fault::TooSlow } else { Fault::Stalled })
     }
 
     pub(super) fn is_end_stream(&self) -> bool {

@@ -93,12 +93,7 @@ where
             }
         }
         Ended::Http(Err(error)) => report(&error, &http.into_parts().read_buf, &connection),
-        Ended::TimedOut => {
-            if connection.write_stalled() {
-                connection.give_up();
-            }
-            time_out(http.into_parts().io.into_inner(), &connection).await;
-        }
+        Ended::TimedOut => time_out(http.into_parts().io.into_inner(), &connection).await,
     }
 }
 

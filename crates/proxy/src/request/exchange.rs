@@ -365,12 +365,9 @@ impl Drop for Exchange {
             End::Open if panicking() => self.reason = Some(Reason::Internal),
             // Cut by us because the client took nothing, or by the client.
             End::Open => {
-                let stalled = self.connection.as_ref().is_some_and(|connection| connection.gave_up());
-                self.reason = Some(match stalled {
-                    _ if self.worker.stops() => Reason::Stopped,
-                    true => Reason::RequestTimeout,
-                    false => Reason::ClientClosed,
-                });
+                let gave_up = self.connection.as_ref().and_then(|connection| connection.gave_up());
+                let stops = self.worker.stops().then_some(Reason::Stopped);
+                self.reason = Some(stops.or(gave_up).unwrap_or(Reason::ClientClosed));
             }
             End::Cut(reason) => self.reason = Some(reason),
         }

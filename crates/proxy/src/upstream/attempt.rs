@@ -131,6 +131,7 @@ fn judge(
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
             Fault::Stalled => ProxyError::RequestTimedOut,
+            Fault::TooSlow => ProxyError::RequestTooSlow,
             Fault::Malformed => ProxyError::MalformedRequest(MalformedRequest::Body),
             Fault::Gone => ProxyError::ClientClosed,
         };
@@ -184,7 +185,8 @@ fn accept(
         lease.idle_at_most(seconds);
     }
     let timeouts = upstream.part.settings.timeouts;
-    let limits = Limits { stall: timeouts.body_stall, total: exchange.time_left(timeouts.total) };
+    let total = exchange.time_left(timeouts.total);
+    let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
     Ok(response.map(|incoming| {
         let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();

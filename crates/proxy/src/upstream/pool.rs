@@ -260,6 +260,11 @@ impl Lease {
         self.worker.timers.timer()
     }
 
+    /// Milliseconds of the worker's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.worker.timers.now()
+    }
+
     /// The last byte of the answer was read. A connection that is not ready now is still sending its request (the endpoint
     /// answered early) or was closed, and is of no use.
     pub(crate) fn give_back(self) {

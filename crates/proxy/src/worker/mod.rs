@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod faults;
 mod handshakes;
+mod pace;
 mod reconcile;
 mod seldom;
 mod thread;
@@ -10,6 +11,7 @@ mod timers;
 #[expect(clippy::module_inception, reason = "the room is named after its owner")]
 mod worker;
 
+pub(crate) use pace::Pace;
 pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
