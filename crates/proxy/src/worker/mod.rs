@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod faults;
 mod reconcile;
+mod seldom;
 mod thread;
 mod timers;
 #[expect(clippy::module_inception, reason = "the room is named after its owner")]

@@ -1,12 +1,13 @@
 //! A snapshot as one worker holds it: pickers and pools of its own, lent as `Rc`, so that no cache line moves between cores
 //! for a request.
 
+use super::seldom::Seldom;
 use crate::{
     snapshot::{EndpointPart, ListenerPart, Snapshot, UpstreamPart},
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, UpstreamName};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -40,6 +41,10 @@ pub(crate) struct LocalListener {
     pub(crate) timeouts: Cell<ClientTimeouts>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
+    /// Who must begin with a PROXY header; it is read before anything else.
+    pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
+    /// Lines about connections that never came to a request.
+    pub(crate) complaints: Seldom,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
@@ -54,6 +59,8 @@ impl LocalListener {
             timeouts: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
+            header_senders: RefCell::default(),
+            complaints: Seldom::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }

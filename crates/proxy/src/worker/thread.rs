@@ -147,6 +147,7 @@ where
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);
+            listener.header_senders.replace(settings.proxy_protocol.clone().map(Rc::new));
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));
