@@ -1,6 +1,6 @@
-//! The PROXY protocol: believed where the file says so and from whom it says.
+//! The PROXY protocol: believed where the file says so and from whom it says, and told to endpoints that want it.
 
-use evenkeel_testkit::{Origin, Place, Proxy, Wire};
+use evenkeel_testkit::{Origin, Place, Proxy, RawOrigin, Script, Wire, eventually};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -286,4 +286,168 @@ async fn a_unix_socket_needs_no_list() {
 
     assert_eq!(origin.last_seen().header_all("x-forwarded-for"), ["203.0.113.7"]);
     drop(proxy);
+}
+
+/// Answers every request; the first one on a connection has a header of version 1 before it.
+fn answers() -> Script {
+    Script::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+}
+
+/// Answers two requests on each connection. A header of version 2 begins with what ends a head.
+fn answers_v2() -> Script {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    Script::new().reads_head().reads_request().sends(ok).reads_request().sends(ok)
+}
+
+/// Source, destination, and the two ports in the header of version 1 that came first on a connection.
+fn header_on(origin: &RawOrigin, connection: usize) -> Vec<String> {
+    let received = String::from_utf8_lossy(&origin.received(connection)).into_owned();
+    let line = received.split("\r\n").next().unwrap_or_default();
+    let fields: Vec<_> = line.split(' ').map(str::to_owned).collect();
+    assert_eq!((fields.len(), fields[0].as_str(), fields[1].as_str()), (6, "PROXY", "TCP4"), "{received}");
+    fields[2..].to_vec()
+}
+
+#[tokio::test]
+async fn an_endpoint_learns_first_for_which_client_a_connection_is() {
+    let origin = RawOrigin::start(answers()).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("proxy_protocol = \"v1\"").start().await;
+    let mut client = Wire::from_address([127, 0, 0, 5].into(), proxy.web()).await;
+    client.send(GET).await;
+
+    assert_eq!(client.response().await.status, 200);
+
+    let header = header_on(&origin, 0);
+    assert_eq!(header[..2], ["127.0.0.5", "127.0.0.1"]);
+    assert_eq!(header[3], proxy.web().port().to_string(), "where the client has connected to");
+    assert!(origin.received_text().contains("\r\nGET / HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn version_2_is_written_as_the_specification_has_it() {
+    let origin = RawOrigin::start(answers_v2()).await;
+    let proxy = Proxy::with_upstream(&origin).upstream("proxy_protocol = \"v2\"").start().await;
+
+    assert_eq!(Wire::exchange(proxy.web(), GET).await.status, 200);
+
+    let received = origin.received(0);
+    assert_eq!(received[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c");
+    assert_eq!(received[16..24], [127, 0, 0, 1, 127, 0, 0, 1]);
+    assert_eq!(received[26..28], proxy.web().port().to_be_bytes());
+    assert!(received[28..].starts_with(b"GET / HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn a_connection_that_speaks_for_a_client_is_used_again_for_it_and_for_nobody_else() {
+    let origin = RawOrigin::start(answers()).await;
+    // One worker has all pools there are.
+    let proxy = Proxy::with_upstream(&origin).workers(1).upstream("proxy_protocol = \"v1\"").start().await;
+    let (mut one, mut other) = (proxy.wire().await, proxy.wire().await);
+    for _ in 0..5 {
+        for client in [&mut one, &mut other] {
+            client.send(GET).await;
+            assert_eq!(client.response().await.status, 200);
+        }
+    }
+
+    assert_eq!(origin.connections(), 2);
+    let (first, second) = (header_on(&origin, 0), header_on(&origin, 1));
+    assert_ne!(first[2], second[2], "each says the port of its client");
+    assert_eq!(origin.requests().iter().filter(|request| request.starts_with("PROXY ")).count(), 2);
+}
+
+#[tokio::test]
+async fn a_full_pool_makes_room_for_the_clients_that_are_there() {
+    let origin = RawOrigin::start(answers()).await;
+    let upstream = "proxy_protocol = \"v1\"\npool.idle_connections_max = 2";
+    let proxy = Proxy::with_upstream(&origin).workers(1).upstream(upstream).start().await;
+    for _ in 0..5 {
+        assert_eq!(Wire::exchange(proxy.web(), GET).await.status, 200);
+    }
+    let mut client = proxy.wire().await;
+    for _ in 0..5 {
+        client.send(GET).await;
+        assert_eq!(client.response().await.status, 200);
+    }
+
+    assert_eq!(origin.connections(), 6);
+    let idle = [("state", "idle")];
+    proxy.metrics_show("two wait", |m| (m.sum("evenkeel_upstream_connections", &idle) - 2.0).abs() < 0.5).await;
+}
+
+#[tokio::test]
+async fn a_connection_from_before_a_reload_is_not_used_with_the_new_setting() {
+    let origin = RawOrigin::start(answers()).await;
+    let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+    let mut client = proxy.wire().await;
+    client.send(GET).await;
+    assert_eq!(client.response().await.status, 200);
+
+    proxy.reload_with(&format!("{}\nproxy_protocol = \"v1\"\n", proxy.file().text().trim_end())).await;
+    client.send(GET).await;
+    assert_eq!(client.response().await.status, 200);
+
+    assert_eq!(origin.connections(), 2);
+    assert!(origin.received(0).starts_with(b"GET "));
+    assert_eq!(header_on(&origin, 1)[0], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn what_came_in_a_header_goes_on_in_one() {
+    let origin = RawOrigin::start(answers_v2()).await;
+    let proxy = Proxy::with_upstream(&origin).listener(BEHIND).upstream("proxy_protocol = \"v2\"").start().await;
+
+    assert_eq!(Wire::exchange(proxy.web(), v1("203.0.113.7") + GET).await.status, 200);
+
+    let received = origin.received(0);
+    assert!(received.starts_with(&v2(0x21, 0x11, &ADDRESSES)), "{received:?}");
+    assert!(String::from_utf8_lossy(&received).to_ascii_lowercase().contains("x-forwarded-for: 203.0.113.7\r\n"));
+}
+
+#[tokio::test]
+async fn a_client_without_an_address_is_announced_as_unknown() {
+    let origin = RawOrigin::start(answers()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}/web.sock", folder.path().display());
+    let config = format!(
+        "[listeners.web]\nlisten = \"{socket}\"\n[[routes]]\nupstream = \"site\"\n\
+         [upstreams.site]\nendpoints = [\"{origin}\"]\nproxy_protocol = \"v1\"\n"
+    );
+    let _proxy = Proxy::with_config(&config).start().await;
+
+    assert_eq!(Wire::exchange(&Place::parse(&socket), GET).await.status, 200);
+
+    assert!(origin.the_request().starts_with("PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n"), "{}", origin.the_request());
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_endpoint_that_it_speaks_for_nobody_else() {
+    for (version, health, begin) in [
+        ("v1", "tcp = true", &b"PROXY UNKNOWN\r\n"[..]),
+        ("v1", "http = \"/health\"", b"PROXY UNKNOWN\r\nGET /health HTTP/1.1\r\n"),
+        ("v2", "tcp = true", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),
+        ("v2", "http = \"/health\"", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET /health HTTP/1.1\r\n"),
+    ] {
+        let origin = RawOrigin::start(if version == "v1" { answers() } else { answers_v2() }).await;
+        let upstream = format!("proxy_protocol = \"{version}\"\nhealth = {{ {health}, interval = \"200ms\" }}");
+        let proxy = Proxy::with_upstream(&origin).upstream(&upstream).start().await;
+
+        eventually("the probe's first words are there", || origin.received(0).len() >= begin.len()).await;
+
+        assert!(origin.received(0).starts_with(begin), "{:?}", String::from_utf8_lossy(&origin.received(0)));
+        proxy.sees(&origin, true).await;
+    }
+}
+
+#[tokio::test]
+async fn a_probe_at_another_port_speaks_plainly() {
+    let (origin, watchman) = (RawOrigin::start(answers()).await, RawOrigin::start(answers()).await);
+    let port = watchman.place().port();
+    let upstream =
+        format!("proxy_protocol = \"v1\"\nhealth = {{ http = \"/health\", port = {port}, interval = \"200ms\" }}");
+    let _proxy = Proxy::with_upstream(&origin).upstream(&upstream).start().await;
+
+    eventually("the probe is there", || !watchman.requests().is_empty()).await;
+
+    assert!(watchman.requests()[0].starts_with("GET /health HTTP/1.1\r\n"), "{:?}", watchman.requests());
 }

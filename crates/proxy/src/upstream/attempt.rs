@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, pool::Lease, replay::Replay};
+use super::{announcement::Announcement, connect, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -45,9 +45,10 @@ pub(super) async fn run(
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
     let mut stale = 0;
+    let announcement = upstream.part.settings.proxy_protocol.map(|version| Announcement::of(exchange, version));
     loop {
         let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), !replay.is_repeatable())
+            Lease::from_pool(endpoint, exchange.worker(), announcement.as_ref(), !replay.is_repeatable())
         } else {
             None
         };
@@ -58,7 +59,7 @@ pub(super) async fn run(
         } else {
             cells.pool_misses.inc();
             // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, exchange)).await?
+            Box::pin(connect::connect(upstream, endpoint, announcement.as_ref(), exchange)).await?
         };
         exchange.connected();
         let reused = lease.is_reused();
