@@ -15,6 +15,8 @@ use tokio::{
     time::timeout,
 };
 
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
 /// An endpoint that closes a connection when it has been idle for this long, to the millisecond and without a word.
 async fn impatient(idle: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -108,6 +110,110 @@ async fn an_early_answer_reaches_the_client_although_the_endpoint_takes_no_more_
         let response = wire.response().await;
         assert_eq!((response.status, response.text().as_str()), (413, "too large"));
     }
+}
+
+/// An endpoint that answers the first request on each connection, and closes it as soon as it has read a second one.
+async fn closes_what_is_used_again() -> RawOrigin {
+    RawOrigin::start(Script::new().reads_request().sends(OK).reads_request().closes()).await
+}
+
+#[tokio::test]
+async fn a_request_lost_on_an_idle_connection_is_sent_again_over_a_new_one_to_the_only_endpoint() {
+    let origin = closes_what_is_used_again().await;
+    let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+    let client = proxy.client();
+
+    // No more than the retry budget of an upstream with little traffic: three in any second.
+    assert_eq!(client.get("/").repeat(4).statuses().await, [200; 4]);
+
+    assert_eq!(origin.connections(), 4);
+    let answered = [("outcome", "answered")];
+    proxy.metrics_show("each was sent twice", |m| (m.sum("evenkeel_retries_total", &answered) - 3.0).abs() < 0.5).await;
+}
+
+#[tokio::test]
+async fn a_post_lost_on_an_idle_connection_is_not_sent_again() {
+    let origin = closes_what_is_used_again().await;
+    let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+    let client = proxy.client();
+
+    assert_eq!(client.post("/", "1").repeat(2).statuses().await, [200, 502]);
+
+    assert_eq!(origin.requests().len(), 2, "the second was sent once");
+    proxy.counts_local("upstream_reset", 1).await;
+}
+
+/// A POST of this body, whole or in chunks, with a promise that doing it twice does it once.
+fn keyed(body: &str, chunked: bool) -> String {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: \"8e03978e\"\r\n";
+    match chunked {
+        true => format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        false => format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+    }
+}
+
+#[tokio::test]
+async fn a_post_with_an_idempotency_key_is_sent_again_where_its_route_says_so() {
+    for chunked in [false, true] {
+        let origin = closes_what_is_used_again().await;
+        let route = "retry_idempotency_key = true";
+        let proxy = Proxy::with_upstream(&origin).route(route).workers(1).start().await;
+
+        for _ in 0..3 {
+            assert_eq!(Wire::exchange(proxy.web(), keyed("pay 5", chunked)).await.status, 200);
+        }
+        assert_eq!(proxy.client().post("/", "no key").status().await, 502);
+
+        let requests = origin.requests();
+        assert_eq!(requests.len(), 3 + 2 + 1, "two of the three were lost, and sent again");
+        assert!(
+            requests[..5].iter().all(|request| request.contains("pay 5") && *request == requests[0]),
+            "{requests:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_post_with_an_idempotency_key_is_sent_once_by_default_or_when_its_body_is_long() {
+    for (route, length) in [("", 5), ("retry_idempotency_key = true", 65 * 1024)] {
+        let origin = closes_what_is_used_again().await;
+        let proxy = Proxy::with_upstream(&origin).route(route).workers(1).start().await;
+        let body = "x".repeat(length);
+
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            statuses.push(Wire::exchange(proxy.web(), keyed(&body, false)).await.status);
+        }
+
+        assert_eq!(statuses, [200, 502], "{route}");
+        assert_eq!(origin.requests().len(), 2, "{route}");
+    }
+}
+
+/// An endpoint that accepts one connection, answers one request on it, and closes when it has the next.
+async fn dies_with_its_only_connection() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a free port");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("the proxy connects");
+        drop(listener);
+        let mut buffer = vec![0; 4096];
+        assert_ne!(stream.read(&mut buffer).await.expect("a request"), 0);
+        stream.write_all(OK.as_bytes()).await.expect("it is taken");
+        assert_ne!(stream.read(&mut buffer).await.expect("another request"), 0);
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_request_whose_endpoint_dies_with_its_idle_connection_goes_to_another_one() {
+    let (dying, living) = (dies_with_its_only_connection().await, Origin::http1().start().await);
+    let endpoints = [dying.to_string(), living.to_string()];
+    let proxy = Proxy::with_endpoints(endpoints).upstream("balance = \"round_robin\"").workers(1).start().await;
+
+    assert_eq!(proxy.client().get("/").repeat(6).statuses().await, [200; 6]);
+
+    assert_eq!(living.requests(), 5);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod metrics;
 mod packaging;
 mod proxy_protocol;
 mod proxy_status;
+mod rates;
 mod reload;
 mod reload_under_load;
 mod routing;

@@ -53,6 +53,26 @@ async fn a_client_that_leaves_in_the_middle_of_its_upload_leaves_no_trace_in_fli
 }
 
 #[tokio::test]
+async fn a_client_that_ends_its_side_in_the_middle_of_its_upload_gets_no_answer() {
+    for half_closed in ["cancel", "serve"] {
+        let origin = Origin::http1().answers(Answer::echo().after(Duration::from_mins(10))).start().await;
+        let listener = format!("half_closed_clients = \"{half_closed}\"");
+        let proxy = Proxy::with_upstream(&origin).listener(&listener).access_log().start().await;
+        let mut wire = proxy.wire().await;
+        wire.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nsome of it").await;
+        eventually("the endpoint has the head", || origin.in_flight() == 1).await;
+
+        wire.finish().await;
+
+        wire.closed().await;
+        eventually("the endpoint is told", || origin.in_flight() == 0).await;
+        proxy.counts_local("client_closed", 1).await;
+        let log = proxy.access_log_with(1).await;
+        assert_eq!((&log[0]["reason"], &log[0]["status"]), (&"client_closed".into(), &499.into()), "{log:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_its_answer_leaves_no_trace_in_flight() {
     let origin = RawOrigin::start(hostile::stalls_in_its_body()).await;
     let proxy = Proxy::with_upstream(&origin).access_log().start().await;

@@ -94,6 +94,8 @@ impl Shape {
     pub(crate) const PORT: Self = Self::Integer { min: 1, max: 65535 };
     /// Bytes of a body.
     pub(crate) const BODY: Self = Self::Size { min: 0, max: i64::MAX as u64 };
+    /// Bytes in a second: never zero, which would ask for nothing.
+    pub(crate) const RATE: Self = Self::Size { min: 1, max: i64::MAX as u64 };
     /// An address: what [`evenkeel_model::Address`] reads.
     pub(crate) const ADDRESS: Self = Self::Text("^(unix:/.+|[^/]+:[0-9]+)$");
     /// A list of networks: what [`ipnet::IpNet`] reads.

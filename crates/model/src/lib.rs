@@ -21,7 +21,7 @@ pub use config::{AccessLog, Admin, Config, Drain, Log, LogFormat, LogLevel, LogO
 pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
 pub use listener::{HalfClosedClients, HeaderSenders, Listener};
 pub use name::{ListenerName, NameError, RouteName, UpstreamName};
-pub use policy::{ClientTimeouts, Forwarded, Limits, Pool, Underscores, UpstreamTimeouts};
+pub use policy::{ClientTimeouts, Forwarded, Limits, Pool, RateMin, Underscores, UpstreamTimeouts};
 pub use probe::{HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};

@@ -13,6 +13,17 @@ pub struct ClientTimeouts {
     pub body_stall: Duration,
     /// Between an answer and the next request on the same connection.
     pub idle: Duration,
+    /// How much of a body a client must send while we want it, or take while we offer it. `None`: a byte now and then will do.
+    pub body_rate: Option<RateMin>,
+}
+
+/// The least that a peer must move while it is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateMin {
+    /// Bytes in a second; never 0.
+    pub bytes: ByteSize,
+    /// For so long it may be below, over all that it has not made up for since.
+    pub grace: Duration,
 }
 
 impl Default for ClientTimeouts {
@@ -24,6 +35,9 @@ impl Default for ClientTimeouts {
             request_head: Duration::from_secs(10),
             body_stall: Duration::from_secs(30),
             idle: Duration::from_secs(75),
+            // As with HAProxy, nginx and Envoy, which know none. Apache's mod_reqtimeout wants 500 bytes a second after 20 s, Kestrel 240
+            // after 5 s; but a body that is written as things happen (a log, a feed) is slow by right.
+            body_rate: None,
         }
     }
 }
@@ -41,6 +55,8 @@ pub struct UpstreamTimeouts {
     pub total: Option<Duration>,
     /// Without a byte in either direction of an upgraded connection.
     pub tunnel_idle: Duration,
+    /// How much of a response body must come while it is wanted. `None`: a byte now and then will do.
+    pub body_rate: Option<RateMin>,
 }
 
 impl Default for UpstreamTimeouts {
@@ -52,6 +68,7 @@ impl Default for UpstreamTimeouts {
             body_stall: Duration::from_secs(60),
             total: None,
             tunnel_idle: Duration::from_secs(3600),
+            body_rate: None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Route {
     pub upgrades: Vec<UpgradeToken>,
     /// Bytes of a request's body; above it 413. `None`: as in the limits for all.
     pub body_max: Option<ByteSize>,
+    /// A request with an `Idempotency-Key` may be sent again like an idempotent one, whatever its method.
+    pub retry_idempotency_key: bool,
     /// Where it goes. `None` only if a filter answers every request (redirect, fixed response).
     pub upstream: Option<UpstreamName>,
 }

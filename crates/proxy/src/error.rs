@@ -76,6 +76,9 @@ pub enum ProxyError {
     /// The client stopped sending in mid-request.
     #[error("the request did not arrive in time")]
     RequestTimedOut,
+    /// The client sends its body below the least rate.
+    #[error("the request's body comes too slowly")]
+    RequestTooSlow,
     /// The client went away in mid-request.
     #[error("the client closed the connection")]
     ClientClosed,
@@ -141,6 +144,7 @@ impl ProxyError {
             Self::UriTooLong => Reason::UriTooLong,
             Self::BodyTooLarge => Reason::RequestTooLarge,
             Self::RequestTimedOut => Reason::RequestTimeout,
+            Self::RequestTooSlow => Reason::RequestTooSlow,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
             Self::Loop => Reason::Loop,
@@ -162,7 +166,7 @@ impl ProxyError {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RequestTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimedOut | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 5842, section 7.2.
@@ -186,6 +190,7 @@ impl ProxyError {
             | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::RequestTimedOut
+            | Self::RequestTooSlow
             | Self::ClientClosed => true,
             Self::UriTooLong
             | Self::MethodRefused

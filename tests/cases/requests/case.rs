@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     /// At most the beginning of a request reaches the endpoint, broken off so that it sees it; it gets this answer
     /// and the connection ends.
     BrokenOff(u16),
-    /// The connection ends without a word, and nothing reaches the endpoint.
+    /// The connection ends without a word, and at most the beginning of a request reaches the endpoint, broken off.
     Silence,
 }
 

@@ -40,18 +40,12 @@ fn plain() -> Vec<Case> {
         case("a body that is cut is broken off at the endpoint")
             .post("Content-Length: 5\r\n\r\nhe")
             .then_finishes()
-            .broken_off(499)
-            .because("the client has only ended its side and sees a status that is meant for the log"),
-        case("chunks that are cut are broken off at the endpoint")
-            .chunks("5\r\nhello\r\n")
-            .then_finishes()
-            .broken_off(499)
-            .because("the client has only ended its side and sees a status that is meant for the log"),
+            .silence(),
+        case("chunks that are cut are broken off at the endpoint").chunks("5\r\nhello\r\n").then_finishes().silence(),
         case("chunks without the last line are broken off at the endpoint")
             .chunks("5\r\nhello\r\n0\r\n")
             .then_finishes()
-            .broken_off(499)
-            .because("the client has only ended its side and sees a status that is meant for the log"),
+            .silence(),
     ]
 }
 

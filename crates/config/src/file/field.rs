@@ -1,7 +1,18 @@
-//! Parts of HTTP messages as they are written in the file: methods, field names, field values, paths.
+//! Parts of HTTP messages as they are written in the file: methods, field names, field values, paths, how fast bodies must be.
 
-use crate::{error::Finding, error::Place, error::Report, walk::Node};
+use crate::{
+    error::{Finding, Place, Report},
+    walk::{Node, Section},
+};
+use evenkeel_model::RateMin;
 use http::{HeaderName, HeaderValue, Method};
+
+/// The least rate of a body, from the keys `body_rate_min` and `body_rate_grace`.
+pub(super) fn body_rate(section: &Section<'_>) -> Option<RateMin> {
+    // Read also when no rate is written, so that a wrong one is told.
+    let grace = section.preset("body_rate_grace");
+    section.get("body_rate_min").map(|bytes| RateMin { bytes, grace })
+}
 
 /// A method that a client may use here.
 pub(super) fn method(node: Node<'_>) -> Option<Method> {

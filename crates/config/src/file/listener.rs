@@ -1,6 +1,6 @@
 //! `[listeners.NAME]`: where connections are accepted.
 
-use super::{Placed, process::networks};
+use super::{Placed, field, process::networks};
 use crate::{
     error::Finding,
     shape::{Key, Literal, Shape, Table},
@@ -87,6 +87,19 @@ static TIMEOUTS: Table = Table {
             "Between an answer and the next request on the same connection. Keep it above that of the balancer in front of this one, \
              so that it is never we who close a connection it is about to use.",
         ),
+        Key::optional(
+            "body_rate_min",
+            Shape::RATE,
+            "no least rate",
+            "Bytes in a second that a client must send of a body while it is wanted, and take of one while it is offered. Write it, such as \
+             \"240B\", against clients that keep endpoints busy on purpose; not where clients send a body as things happen.",
+        ),
+        Key::preset(
+            "body_rate_grace",
+            Shape::TIMEOUT,
+            Literal::Text("20s"),
+            "For so long a client may be slower. Keep it above 10s: what a client has taken is told to its peer in steps.",
+        ),
     ],
     later: &["tls", "total"],
 };
@@ -146,5 +159,6 @@ fn timeouts(section: &Section<'_>) -> ClientTimeouts {
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),
         idle: section.preset("idle"),
+        body_rate: field::body_rate(section),
     }
 }

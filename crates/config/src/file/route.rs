@@ -67,6 +67,13 @@ pub(super) static ROUTE: Table = Table {
             "Bytes of a request's body on this route, in place of limits.body_max; a longer one is answered with 413. Raise it where files \
              are uploaded, lower it where nobody sends much.",
         ),
+        Key::preset(
+            "retry_idempotency_key",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: a request with an Idempotency-Key field may be sent again like an idempotent one, whatever its method, and up to 64 KiB \
+             of its body are kept for that. Write it where endpoints do a thing once for each key.",
+        ),
         Key::optional(
             "upstream",
             Shape::NAME,
@@ -90,6 +97,7 @@ pub(crate) struct RouteDraft<'a> {
     pub(crate) filters: Vec<Filter>,
     pub(crate) upgrades: Vec<UpgradeToken>,
     pub(crate) body_max: Option<ByteSize>,
+    pub(crate) retry_idempotency_key: bool,
     pub(crate) upstream: Option<Placed<&'a str>>,
     /// Nothing about it is wrong, so that its conditions are those that were meant.
     pub(crate) sound: bool,
@@ -116,6 +124,7 @@ pub(super) fn read(node: Node<'_>) -> Option<RouteDraft<'_>> {
         filters,
         upgrades: upgrades(&section),
         body_max: section.get("body_max"),
+        retry_idempotency_key: section.preset("retry_idempotency_key"),
         upstream,
         sound: node.report().len() == found_before,
     })

@@ -1,7 +1,7 @@
 //! `[upstreams.NAME]`: a group of endpoints that can do the same work.
 
 use super::{
-    Placed,
+    Placed, field,
     health::{self, HEALTH},
 };
 use crate::{
@@ -137,6 +137,14 @@ static TIMEOUTS: Table = Table {
             "Without a byte in either direction of an upgraded connection, such as a WebSocket. Lower it when clients vanish without \
              a word and endpoints do not ping; a tunnel keeps the value of its begin.",
         ),
+        Key::optional(
+            "body_rate_min",
+            Shape::RATE,
+            "no least rate",
+            "Bytes in a second that must come of a response's body while it is wanted. Write it where endpoints send what they have, not \
+             where they send events as these happen.",
+        ),
+        Key::preset("body_rate_grace", Shape::TIMEOUT, Literal::Text("20s"), "For so long an endpoint may be slower."),
     ],
     later: &["tls", "attempt"],
 };
@@ -280,6 +288,7 @@ fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
         body_stall: section.preset("body_stall"),
         total: section.get("total"),
         tunnel_idle: section.preset("tunnel_idle"),
+        body_rate: field::body_rate(section),
     }
 }
 

@@ -55,6 +55,7 @@ fn route(draft: RouteDraft<'_>, name: RouteName) -> Option<Route> {
         filters: draft.filters,
         upgrades: draft.upgrades,
         body_max: draft.body_max,
+        retry_idempotency_key: draft.retry_idempotency_key,
         upstream,
     })
 }

@@ -10,9 +10,10 @@ use super::{
 use crate::{
     request::{End, Exchange},
     upstream::Lease,
-    worker::Timer,
+    worker::{Pace, Timer},
 };
 use bytes::Bytes;
+use evenkeel_model::RateMin;
 use evenkeel_telemetry::Reason;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -27,6 +28,8 @@ use std::{
 pub(crate) struct Limits {
     /// Without a byte.
     pub(crate) stall: Duration,
+    /// Below this rate.
+    pub(crate) rate: Option<RateMin>,
     /// As a whole, counted from its head.
     pub(crate) total: Option<Duration>,
 }
@@ -38,6 +41,8 @@ pub(crate) struct Download {
     /// Set while we wait for bytes; a clock of its own only when there was a first wait.
     stall: Option<Timer>,
     stall_after: Duration,
+    rate: Option<RateMin>,
+    pace: Pace,
     /// Runs out when the whole answer is too late.
     total: Option<Timer>,
     /// The client can see the end only in the end of its connection (HTTP/1.0, no length).
@@ -51,7 +56,16 @@ impl Download {
             timer.set(total);
             timer
         });
-        Self { incoming, lease: Some(lease), stall: None, stall_after: limits.stall, total, close_delimited }
+        Self {
+            incoming,
+            lease: Some(lease),
+            stall: None,
+            stall_after: limits.stall,
+            rate: limits.rate,
+            pace: Pace::default(),
+            total,
+            close_delimited,
+        }
     }
 
     pub(super) fn poll_frame(
@@ -67,10 +81,21 @@ impl Download {
                 if let Some(stall) = &self.stall {
                     stall.clear();
                 }
-                if self.incoming.is_end_stream() {
-                    self.complete();
+                if let (Some(least), Some(data), Some(lease)) = (self.rate, frame.data_ref(), &self.lease) {
+                    self.pace.moved(least, lease.now(), data.len() as u64);
                 }
-                Poll::Ready(Some(Ok(if frame.is_trailers() { without_forbidden(frame) } else { frame })))
+                if frame.is_data() {
+                    if self.incoming.is_end_stream() {
+                        self.complete();
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                // Nothing follows trailers (RFC 9112, section 7.1.2), and hyper asks for nothing more.
+                self.complete();
+                if let Some(exchange) = exchange {
+                    exchange.ends(End::Complete);
+                }
+                Poll::Ready(Some(Ok(without_forbidden(frame))))
             }
             Poll::Ready(None) => {
                 self.complete();
@@ -95,13 +120,15 @@ impl Download {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &self.lease else { return Poll::Pending };
         let timer = self.stall.get_or_insert_with(|| lease.timer());
+        let left = self.rate.map(|least| self.pace.waits(least, lease.now()));
         if !timer.is_set() {
-            timer.set(self.stall_after);
+            timer.set(left.map_or(self.stall_after, |left| left.min(self.stall_after)));
         }
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.cut(Reason::UpstreamTimeout, exchange)
+        let too_slow = left == Some(Duration::ZERO);
+        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamTimeout }, exchange)
     }
 
     fn cut(

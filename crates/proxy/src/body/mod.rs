@@ -95,20 +95,18 @@ impl Body {
         }
     }
 
-    /// The same client's bytes for another attempt; only while none was taken.
+    /// The same client's bytes for another attempt; only while they can begin again.
     pub(crate) fn again(upload: Option<&Upload>) -> Self {
-        let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.clone()));
+        let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.begin_again()));
         Self { kind, exchange: None, connection: None, turn: None }
     }
 
-    pub(crate) fn with_exchange(mut self, exchange: Box<Exchange>) -> Self {
+    pub(crate) fn belongs_to(&mut self, exchange: Box<Exchange>) {
         self.exchange = Some(exchange);
-        self
     }
 
-    pub(crate) fn with_turn(mut self, turn: Option<Turn>) -> Self {
+    pub(crate) fn carries(&mut self, turn: Option<Turn>) {
         self.turn = turn;
-        self
     }
 
     pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {

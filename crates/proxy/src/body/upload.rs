@@ -4,7 +4,10 @@
 //! only then, and with it hyper sends `100 Continue`, so that a refusal costs no upload.
 
 use super::BodyError;
-use crate::{connection::ClientConnection, worker::Timer};
+use crate::{
+    connection::ClientConnection,
+    worker::{Pace, Timer},
+};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,6 +23,10 @@ use tokio::sync::watch;
 /// How long an endpoint may take to say `100 Continue`; curl waits as long for us.
 const AGREEMENT_MAX: Duration = Duration::from_secs(1);
 
+/// Bytes of a body that are kept so that it can be sent again. 64 KiB cover nearly all calls of APIs, and bound what one connection
+/// costs; a longer body is sent once.
+const KEPT_MAX: usize = 64 * 1024;
+
 /// What went wrong on the client's side while its body was sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -27,13 +34,16 @@ pub(crate) enum Fault {
     TooLarge,
     /// Nothing came for `timeouts.body_stall`.
     Stalled,
+    /// Less came than `timeouts.body_rate_min`.
+    TooSlow,
     /// A chunk or trailer that does not parse.
     Malformed,
     /// The connection ended.
     Gone,
 }
 
-/// A handle to what a client sends. Another attempt takes another handle, as long as no byte was taken through the first.
+/// A handle to what a client sends. Another attempt takes another handle, as long as no byte was taken through the first or all of
+/// them were kept.
 #[derive(Clone)]
 pub(crate) struct Upload(Rc<Shared>);
 
@@ -43,6 +53,7 @@ struct Shared {
     incoming: RefCell<Incoming>,
     connection: Rc<ClientConnection>,
     stall: RefCell<Option<Timer>>,
+    pace: Pace,
     begun: Cell<bool>,
     /// Over when the endpoint has agreed to the body, or has had its time to.
     agreement: RefCell<Option<Agreement>>,
@@ -52,6 +63,11 @@ struct Shared {
     /// Bytes that may still come.
     left: Cell<u64>,
     fault: Cell<Option<Fault>>,
+    /// All that was taken; `None`: it is not kept.
+    kept: RefCell<Option<Vec<u8>>>,
+    /// What another attempt gets before what still comes.
+    again: RefCell<Option<Bytes>>,
+    ended: Cell<bool>,
 }
 
 impl Upload {
@@ -61,12 +77,16 @@ impl Upload {
             incoming: RefCell::new(incoming),
             connection: Rc::clone(connection),
             stall: RefCell::default(),
+            pace: Pace::default(),
             begun: Cell::new(false),
             agreement: RefCell::default(),
             length,
             received: Cell::new(0),
             left: Cell::new(body_max.unwrap_or(u64::MAX)),
             fault: Cell::new(None),
+            kept: RefCell::default(),
+            again: RefCell::default(),
+            ended: Cell::new(false),
         }))
     }
 
@@ -86,9 +106,39 @@ impl Upload {
         self.0.length.is_some_and(|length| length > self.0.left.get())
     }
 
-    /// Whether a byte was asked for; then it cannot be sent again.
-    pub(crate) fn begun(&self) -> bool {
+    /// Whether a byte was asked for.
+    fn begun(&self) -> bool {
         self.0.begun.get()
+    }
+
+    /// From now on what is taken is kept, up to [`KEPT_MAX`].
+    pub(crate) fn keep(&self) {
+        debug_assert!(!self.begun(), "what has been taken is gone");
+        self.0.kept.replace(Some(Vec::new()));
+    }
+
+    /// Whether it can be sent from its first byte.
+    pub(crate) fn can_begin_again(&self) -> bool {
+        !self.begun() || self.0.kept.borrow().is_some()
+    }
+
+    /// A handle for another attempt, from the first byte.
+    pub(super) fn begin_again(&self) -> Self {
+        debug_assert!(self.can_begin_again());
+        // Between two attempts nobody takes anything.
+        self.0.pace.rests(self.0.connection.worker().timers.now());
+        self.0.again.replace(self.0.kept.borrow().as_deref().map(Bytes::copy_from_slice));
+        self.clone()
+    }
+
+    /// Keeps what was taken, if it is to be kept and still can be. Trailers are not.
+    fn note(&self, frame: &Frame<Bytes>) {
+        let mut kept = self.0.kept.borrow_mut();
+        let Some(bytes) = &mut *kept else { return };
+        match frame.data_ref() {
+            Some(data) if bytes.len() + data.len() <= KEPT_MAX => bytes.extend_from_slice(data),
+            _ => *kept = None,
+        }
     }
 
     /// Asks for no byte before `agreed` becomes true or a second is over. RFC 9110, section 10.1.1: the wait must have an end, for there
@@ -122,6 +172,12 @@ impl Upload {
         }
         shared.agreement.take();
         shared.begun.set(true);
+        if let Some(again) = shared.again.take().filter(|again| !again.is_empty()) {
+            return Poll::Ready(Some(Ok(Frame::data(again))));
+        }
+        if shared.ended.get() {
+            return Poll::Ready(None);
+        }
         let mut incoming = shared.incoming.borrow_mut();
         let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
@@ -129,6 +185,7 @@ impl Upload {
             Poll::Ready(None) => {
                 shared.connection.body_ends();
                 shared.stall.take();
+                shared.ended.set(true);
                 return Poll::Ready(None);
             }
             Poll::Pending => return self.poll_stall(cx),
@@ -139,9 +196,13 @@ impl Upload {
         if incoming.is_end_stream() {
             shared.connection.body_ends();
         }
+        self.note(&frame);
         let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(without_forbidden(frame)))) };
         let length = data.len() as u64;
         shared.received.set(shared.received.get() + length);
+        if let Some(least) = shared.connection.timeouts().body_rate {
+            shared.pace.moved(least, shared.connection.worker().timers.now(), length);
+        }
         match shared.left.get().checked_sub(length) {
             Some(left) => shared.left.set(left),
             None => return self.fail(Fault::TooLarge),
@@ -152,23 +213,28 @@ impl Upload {
     /// Nothing has come: wait no longer than the listener allows.
     fn poll_stall(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut stall = self.0.stall.borrow_mut();
-        let timer = stall.get_or_insert_with(|| self.0.connection.timer());
+        let connection = &self.0.connection;
+        let timer = stall.get_or_insert_with(|| connection.timer());
+        let timeouts = connection.timeouts();
+        let left = timeouts.body_rate.map(|least| self.0.pace.waits(least, connection.worker().timers.now()));
         if !timer.is_set() {
-            timer.set(self.0.connection.timeouts().body_stall);
+            timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
         }
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
         drop(stall);
-        self.fail(Fault::Stalled)
+        self.fail(if left == Some(Duration::ZERO) { Fault::TooSlow } else { Fault::Stalled })
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.0.incoming.borrow().is_end_stream()
+        self.0.again.borrow().is_none() && self.0.incoming.borrow().is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.0.incoming.borrow().size_hint()
+        let to_come = self.0.incoming.borrow().size_hint();
+        let again = self.0.again.borrow().as_ref().map_or(0, Bytes::len) as u64;
+        to_come.exact().map_or(to_come, |to_come| SizeHint::with_exact(to_come + again))
     }
 }
 

@@ -3,16 +3,17 @@
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
 use super::tunnel::Tunnel;
-use crate::worker::{LocalListener, Timer, Worker};
+use crate::worker::{LocalListener, Pace, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
-use evenkeel_net::Peer;
-use evenkeel_telemetry::ListenerCells;
+use evenkeel_net::{Peer, Stream};
+use evenkeel_telemetry::{ListenerCells, Reason};
 use http::{HeaderValue, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
+    time::Duration,
 };
 
 /// What a connection is waiting for.
@@ -47,10 +48,15 @@ pub(crate) struct ClientConnection {
     ahead: Cell<bool>,
     head_bytes: Cell<u64>,
     write_stalled: Cell<bool>,
+    /// Bytes written, and how many of them the client's system had taken when we looked last.
+    written: Cell<u64>,
+    taken: Cell<u64>,
+    pace: Pace,
     abort: Cell<bool>,
     served: Cell<bool>,
     fault_logged: Cell<bool>,
-    gave_up: Cell<bool>,
+    gave_up: Cell<Option<Reason>>,
+    gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
@@ -73,10 +79,14 @@ impl ClientConnection {
             ahead: Cell::new(false),
             head_bytes: Cell::new(0),
             write_stalled: Cell::new(false),
+            written: Cell::new(0),
+            taken: Cell::new(0),
+            pace: Pace::default(),
             abort: Cell::new(false),
             served: Cell::new(false),
             fault_logged: Cell::new(false),
-            gave_up: Cell::new(false),
+            gave_up: Cell::new(None),
+            gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
             _permit: permit,
@@ -174,6 +184,7 @@ impl ClientConnection {
         self.served.set(true);
         self.head_bytes.set(self.early.replace(0));
         self.ahead.set(false);
+        self.pace.begins();
         self.timer.clear();
     }
 
@@ -232,15 +243,36 @@ impl ClientConnection {
 
     pub(super) fn wrote(&self, bytes: usize) {
         self.cells().bytes_out.add(bytes as u64);
+        self.written.set(self.written.get() + bytes as u64);
         if self.write_stalled.replace(false) {
+            self.pace.rests(self.worker.timers.now());
             self.wait_for(self.stage.get());
         }
     }
 
-    /// The client takes no bytes now.
-    pub(super) fn cannot_write(&self) {
-        if self.stage.get() != Stage::Tunnel && !self.write_stalled.replace(true) {
-            self.timer.set(self.timeouts().body_stall);
+    /// The client takes no bytes now, or takes them only into its system and ours: a socket can be written to again only when a good
+    /// part of its buffer is free. So the kernel is asked what the client has taken, at first and when its time is up.
+    pub(super) fn cannot_write(&self, stream: &Stream) {
+        if self.stage.get() == Stage::Tunnel {
+            return;
+        }
+        let begins = !self.write_stalled.replace(true);
+        if !begins && !self.timer.is_due() {
+            return;
+        }
+        let taken = self.written.get().saturating_sub(stream.unsent());
+        let moved = taken.saturating_sub(self.taken.get());
+        self.taken.set(taken.max(self.taken.get()));
+        let (timeouts, now) = (self.timeouts(), self.worker.timers.now());
+        let left = timeouts.body_rate.map(|least| {
+            self.pace.moved(least, now, moved);
+            self.pace.waits(least, now)
+        });
+        if begins || (moved > 0 && left != Some(Duration::ZERO)) {
+            self.timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
+        } else {
+            let too_slow = left == Some(Duration::ZERO);
+            self.gave_up.set(Some(if too_slow { Reason::ResponseTooSlow } else { Reason::RequestTimeout }));
         }
     }
 
@@ -249,13 +281,18 @@ impl ClientConnection {
         self.write_stalled.get()
     }
 
-    /// We wait no longer for the client to take its answer.
-    pub(crate) fn give_up(&self) {
-        self.gave_up.set(true);
+    /// Why we wait no longer for the client to take its answer, if so.
+    pub(crate) fn gave_up(&self) -> Option<Reason> {
+        self.gave_up.get()
     }
 
-    pub(crate) fn gave_up(&self) -> bool {
-        self.gave_up.get()
+    /// The client ended its side in the middle of a request: whatever we say would answer a request that was never made.
+    pub(crate) fn client_is_gone(&self) {
+        self.gone.set(true);
+    }
+
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.gone.get()
     }
 
     pub(crate) fn abort_on_close(&self) {

@@ -4,7 +4,7 @@ use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
     tunnel::{self, Unopened},
-    turn::{Answering, Turn},
+    turn::{Answering, Gone, Turn},
 };
 use crate::{body::Body, malformed, request::proxy_status, worker::faults};
 use evenkeel_model::HalfClosedClients;
@@ -15,7 +15,7 @@ use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, pin::Pin, rc::Rc, task::Poll};
 use tokio::io::AsyncWriteExt;
-use tower::{Service, util::Oneshot};
+use tower::Service;
 
 /// Bytes that hyper may hold of a client: room for the largest head, and a bound on what one client costs.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -41,8 +41,8 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answering<Oneshot<S, Request<Body>>>;
+    type Error = Gone;
+    type Future = Answering<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         // Here and not in the service: a layer around it may take its time before, or answer itself.
@@ -50,7 +50,7 @@ where
         let limits = self.connection.worker().snapshot().shared().config().limits;
         let body_max = limits.body_max.map(|max| max.0);
         let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
-        Answering::new(Oneshot::new(self.service.clone(), request), turn)
+        Answering::begin(&self.service, request, turn)
     }
 }
 
@@ -93,12 +93,7 @@ where
             }
         }
         Ended::Http(Err(error)) => report(&error, &http.into_parts().read_buf, &connection),
-        Ended::TimedOut => {
-            if connection.write_stalled() {
-                connection.give_up();
-            }
-            time_out(http.into_parts().io.into_inner(), &connection).await;
-        }
+        Ended::TimedOut => time_out(http.into_parts().io.into_inner(), &connection).await,
     }
 }
 

@@ -25,7 +25,7 @@ impl ClientIo {
         match &result {
             Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.connection.cannot_write(),
+            Poll::Pending => self.connection.cannot_write(&self.stream),
         }
         result
     }

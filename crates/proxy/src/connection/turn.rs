@@ -5,13 +5,20 @@
 
 use super::client::ClientConnection;
 use crate::body::Body;
-use http::{Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use std::{
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
+use tower::{Service, util::Oneshot};
+
+/// Nobody is there to be answered. hyper ends a connection whose service fails, without a word.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client has gone")]
+pub(super) struct Gone;
 
 /// The turn of one request. Dropping it ends it.
 pub(crate) struct Turn(Rc<ClientConnection>);
@@ -31,33 +38,55 @@ impl Drop for Turn {
 
 pin_project! {
     /// Gives the answer the turn to carry, and opens the tunnel that a 101 promises.
-    pub(super) struct Answering<F> {
+    pub(super) struct Answering<S: Service<Request<Body>>> {
         #[pin]
-        answer: F,
+        answer: Answer<S>,
         turn: Option<Turn>,
     }
 }
 
-impl<F> Answering<F> {
-    pub(super) fn new(answer: F, turn: Turn) -> Self {
+pin_project! {
+    /// What a service makes of a request. Small, for hyper moves it about.
+    #[project = AnswerProjection]
+    enum Answer<S: Service<Request<Body>>> {
+        Asked { #[pin] answer: S::Future },
+        /// The service wants to wait before it takes the request, as a layer that limits concurrency does.
+        Waits { answer: Pin<Box<Oneshot<S, Request<Body>>>> },
+    }
+}
+
+impl<S: Service<Request<Body>> + Clone> Answering<S> {
+    pub(super) fn begin(service: &S, request: Request<Body>, turn: Turn) -> Self {
+        let mut service = service.clone();
+        // Whoever is not ready here is asked again by `Oneshot`, with a waker.
+        let answer = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Answer::Asked { answer: service.call(request) },
+            Poll::Ready(Err(_)) | Poll::Pending => Answer::Waits { answer: Box::pin(Oneshot::new(service, request)) },
+        };
         Self { answer, turn: Some(turn) }
     }
 }
 
-impl<F, E> Future for Answering<F>
+impl<S> Future for Answering<S>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Body>, Gone>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.answer.poll(cx))?;
+        let Ok(mut response) = ready!(match this.answer.project() {
+            AnswerProjection::Asked { answer } => answer.poll(cx),
+            AnswerProjection::Waits { answer } => answer.as_mut().poll(cx),
+        });
+        if this.turn.as_ref().is_some_and(|turn| turn.0.is_client_gone()) {
+            return Poll::Ready(Err(Gone));
+        }
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();
         }
-        let turn = this.turn.take();
-        Poll::Ready(Ok(response.map(|body| body.with_turn(turn))))
+        response.body_mut().carries(this.turn.take());
+        Poll::Ready(Ok(response))
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn begin(worker: Rc<Worker>, request: &Request<Body>) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, request: &Request<Body>) -> Box<Self> {
         let connection = request.body().connection().cloned();
         let snapshot = worker.snapshot();
         let config = snapshot.shared().config();
@@ -91,7 +91,7 @@ impl Exchange {
         let client = if trusts_peer { chain::client(request.headers(), config).or(peer) } else { peer };
         let said = worker.logs().then(|| Box::new(Said::of(request)));
         let method = MethodLabel::from(request.method());
-        Self {
+        Box::new(Self {
             scope: Scope::Snapshot(snapshot),
             connection,
             begun: Instant::now(),
@@ -113,8 +113,8 @@ impl Exchange {
             head: None,
             said,
             end: End::Open,
-            worker,
-        }
+            worker: Rc::clone(worker),
+        })
     }
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
@@ -136,6 +136,16 @@ impl Exchange {
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
         self.upload.as_ref()
+    }
+
+    /// Whether a request with an `Idempotency-Key` may be sent again on this route.
+    pub(crate) fn trusts_idempotency_key(&self) -> bool {
+        match (&self.scope, self.route) {
+            (Scope::Snapshot(snapshot), Some(route)) => {
+                snapshot.shared().config().routes[route as usize].retry_idempotency_key
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn client(&self) -> Option<IpAddr> {
@@ -229,6 +239,9 @@ impl Exchange {
         if matches!(error, ProxyError::MalformedRequest(MalformedRequest::Body)) {
             malformed::request_body(self);
         }
+        if let (ProxyError::ClientClosed, Some(connection)) = (error, &self.connection) {
+            connection.client_is_gone();
+        }
         if let ProxyError::MalformedRequest(MalformedRequest::Unparsable | MalformedRequest::Body) = error
             && let Some(connection) = &self.connection
         {
@@ -240,15 +253,14 @@ impl Exchange {
     }
 
     /// From here on the answer is the business of its body.
-    pub(crate) fn answered(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
+    pub(crate) fn answered(mut self: Box<Self>, response: &mut Response<Body>) {
         self.status = response.status().as_u16();
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let closing = !switching && self.connection.as_ref().is_some_and(|connection| connection.closing());
-        let mut response = response.map(|body| body.with_exchange(self));
+        response.body_mut().belongs_to(self);
         if closing {
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         }
-        response
     }
 
     /// Whether the connection is one that can be switched, and the request has no body that would have to be read first.
@@ -353,12 +365,9 @@ impl Drop for Exchange {
             End::Open if panicking() => self.reason = Some(Reason::Internal),
             // Cut by us because the client took nothing, or by the client.
             End::Open => {
-                let stalled = self.connection.as_ref().is_some_and(|connection| connection.gave_up());
-                self.reason = Some(match stalled {
-                    _ if self.worker.stops() => Reason::Stopped,
-                    true => Reason::RequestTimeout,
-                    false => Reason::ClientClosed,
-                });
+                let gave_up = self.connection.as_ref().and_then(|connection| connection.gave_up());
+                let stops = self.worker.stops().then_some(Reason::Stopped);
+                self.reason = Some(stops.or(gave_up).unwrap_or(Reason::ClientClosed));
             }
             End::Cut(reason) => self.reason = Some(reason),
         }

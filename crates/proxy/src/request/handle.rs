@@ -14,31 +14,32 @@ use crate::{
 use http::{Request, Response};
 use std::rc::Rc;
 
-/// Answers one request.
-pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Body>) -> Response<Body> {
-    let mut exchange = Box::new(Exchange::begin(worker, &request));
-    let response = match answer(request, &mut exchange).await {
+/// Answers one request. It is lent from floor to floor and leaves its place once, when it is sent: a head is hundreds of bytes to move.
+pub(crate) async fn handle(worker: &Rc<Worker>, request: &mut Request<Body>) -> Response<Body> {
+    let mut exchange = Exchange::begin(worker, request);
+    let mut response = match answer(request, &mut exchange).await {
         Ok(response) => response,
         Err(error) => respond::with_error(&error, &mut exchange),
     };
-    exchange.answered(response)
+    exchange.answered(&mut response);
+    response
 }
 
-async fn answer(mut request: Request<Body>, exchange: &mut Exchange) -> Result<Response<Body>, ProxyError> {
+async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<Response<Body>, ProxyError> {
     // A request sees one snapshot from its first byte to its last.
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
-    target::check(&mut request, &config.limits).inspect_err(|error| keep(error, &request, exchange))?;
-    let index = target::find_route(&request, exchange).ok_or(ProxyError::NoRoute)?;
+    target::check(request, &config.limits).inspect_err(|error| keep(error, request, exchange))?;
+    let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
     if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
         upload.at_most(max.0);
     }
 
-    let prepared = forwarded::prepare_request(&mut request, config, route, exchange);
-    prepared.inspect_err(|error| keep(error, &request, exchange))?;
-    if let Flow::Answer(mut response) = filter::on_request(route, &mut request, exchange).await? {
+    let prepared = forwarded::prepare_request(request, config, route, exchange);
+    prepared.inspect_err(|error| keep(error, request, exchange))?;
+    if let Flow::Answer(mut response) = filter::on_request(route, request, exchange).await? {
         respond::by_filter(&mut response, exchange);
         filter::on_response(route, &mut response, exchange)?;
         return Ok(response);

@@ -26,7 +26,7 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         Reason::NoRoute => "evenkeel; error=destination_not_found",
         Reason::NoEndpoint => "evenkeel; error=destination_unavailable",
         Reason::ConnectFailed => "evenkeel; error=connection_refused",
-        Reason::UpstreamTimeout => "evenkeel; error=http_response_timeout",
+        Reason::UpstreamTimeout | Reason::UpstreamTooSlow => "evenkeel; error=http_response_timeout",
         Reason::UpstreamReset => "evenkeel; error=connection_terminated",
         Reason::UpstreamProtocol => "evenkeel; error=http_protocol_error",
         Reason::MalformedRequest
@@ -34,6 +34,8 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         | Reason::UriTooLong
         | Reason::RequestTooLarge
         | Reason::RequestTimeout
+        | Reason::RequestTooSlow
+        | Reason::ResponseTooSlow
         | Reason::ClientClosed
         | Reason::Misdirected => "evenkeel; error=http_request_error",
         Reason::MethodRefused | Reason::UpgradeRefused => "evenkeel; error=http_request_denied",

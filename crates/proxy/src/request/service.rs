@@ -39,6 +39,7 @@ impl tower::Service<Request<Body>> for ProxyService {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let worker = Rc::clone(&self.0);
-        Box::pin(async move { Ok(handle::handle(worker, request).await) })
+        let mut request = request;
+        Box::pin(async move { Ok(handle::handle(&worker, &mut request).await) })
     }
 }

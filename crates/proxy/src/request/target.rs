@@ -132,7 +132,8 @@ pub(crate) fn find_route(request: &Request<Body>, exchange: &Exchange) -> Option
 
 /// Without port and trailing dot, in lower case; copied only if that changes a letter.
 fn plain_host(host: &str) -> Cow<'_, str> {
-    let end = match host.rfind(':') {
+    // A colon is one byte wherever it stands, and a search for a byte costs less than one for a character.
+    let end = match host.bytes().rposition(|byte| byte == b':') {
         Some(colon) if !host.ends_with(']') => colon,
         _ => host.len(),
     };

@@ -11,7 +11,7 @@ use crate::{
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
@@ -24,6 +24,8 @@ pub(super) enum Sent {
     Nothing,
     /// Some, and not one byte came back.
     Unanswered,
+    /// The same over a connection that had been idle: most likely the endpoint was about to close it.
+    Crossed,
     /// It was answered, or it is the client who failed: no other endpoint would do better.
     Answered,
 }
@@ -37,18 +39,29 @@ pub(super) struct Failure {
 /// Pooled connections in a row that may turn out to be dead before a new one is made.
 const STALE_MAX: usize = 2;
 
+/// Over which connection an attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// An idle one, if there is any.
+    Pooled,
+    /// A new one.
+    Fresh,
+}
+
 /// Makes one attempt at one endpoint.
 pub(super) async fn run(
     upstream: &Rc<LocalUpstream>,
     endpoint: &Rc<LocalEndpoint>,
-    replay: &mut Replay,
+    connection: Over,
+    replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    let mut stale = 0;
-    let announcement = upstream.part.settings.proxy_protocol.map(|version| Announcement::of(exchange, version));
+    // Boxed, so that the futures of all other requests do not carry it.
+    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
+    let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), announcement.as_ref(), !replay.is_repeatable())
+            Lease::from_pool(endpoint, exchange.worker(), announcement.as_deref(), !replay.is_repeatable())
         } else {
             None
         };
@@ -59,13 +72,16 @@ pub(super) async fn run(
         } else {
             cells.pool_misses.inc();
             // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, announcement.as_ref(), exchange)).await?
+            Box::pin(connect::connect(upstream, endpoint, announcement.as_deref(), exchange)).await?
         };
         exchange.connected();
         let reused = lease.is_reused();
         match over(lease, upstream, replay, exchange).await {
             // The endpoint had closed it while it was idle: no fault of anybody.
             Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
+            Err(Failure { error, sent: Sent::Unanswered }) if reused => {
+                return Err(Failure { error, sent: Sent::Crossed });
+            }
             other => return other,
         }
     }
@@ -74,7 +90,7 @@ pub(super) async fn run(
 async fn over(
     mut lease: Lease,
     upstream: &LocalUpstream,
-    replay: &mut Replay,
+    replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
     let request = replay.request(exchange);
@@ -86,33 +102,38 @@ async fn over(
     }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let answer = within(limit, left.is_some(), &lease.timer(), exchange, lease.send(request)).await;
-    let failed = match answer {
-        Ok(Ok(response)) => {
+    let answer = pin!(lease.send(request));
+    match within(limit, left.is_some(), &lease.timer(), exchange, answer).await {
+        Ok(response) => {
             replay.end(exchange);
-            return accept(response, lease, begun, upstream, replay.is_head(), exchange);
+            accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
-        Ok(Err(mut failed)) => {
+        Err(Unanswered::Failed(mut failed)) => {
             if let Some(request) = failed.take_message() {
                 replay.returned(request);
                 mark.nothing_sent();
             }
-            failed
+            Err(judge(&failed, &mark, &lease, exchange))
         }
-        Err(TimedOut) => {
+        Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
-            return Err(Failure { error, sent: Sent::Answered });
+            Err(Failure { error, sent: Sent::Answered })
         }
-    };
-    Err(judge(failed, &mark, &lease, exchange))
+    }
 }
 
 /// Whose fault a failed exchange is, and whether it may be tried again.
-fn judge(failed: TrySendError<Request<Body>>, mark: &super::pool::Mark, lease: &Lease, exchange: &Exchange) -> Failure {
+fn judge(
+    failed: &TrySendError<Request<Body>>,
+    mark: &super::pool::Mark,
+    lease: &Lease,
+    exchange: &Exchange,
+) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
             Fault::Stalled => ProxyError::RequestTimedOut,
+            Fault::TooSlow => ProxyError::RequestTooSlow,
             Fault::Malformed => ProxyError::MalformedRequest(MalformedRequest::Body),
             Fault::Gone => ProxyError::ClientClosed,
         };
@@ -166,7 +187,8 @@ fn accept(
         lease.idle_at_most(seconds);
     }
     let timeouts = upstream.part.settings.timeouts;
-    let limits = Limits { stall: timeouts.body_stall, total: exchange.time_left(timeouts.total) };
+    let total = exchange.time_left(timeouts.total);
+    let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
     Ok(response.map(|incoming| {
         let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
@@ -174,28 +196,32 @@ fn accept(
     }))
 }
 
-struct TimedOut;
+/// Why there is no head of an answer.
+enum Unanswered {
+    /// With the request, if hyper has not begun to write it. Boxed: an answer must not be as large as a request to be handed on.
+    Failed(Box<TrySendError<Request<Body>>>),
+    TimedOut,
+}
 
 /// Waits for the head of an answer. The time runs while the endpoint has the turn: as long as it takes more of the body, the wait
 /// begins anew, unless `once`.
-async fn within<T>(
+async fn within(
     limit: Duration,
     once: bool,
     timer: &Timer,
     exchange: &Exchange,
-    answer: impl Future<Output = T>,
-) -> Result<T, TimedOut> {
-    let mut answer = pin!(answer);
+    mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>>>,
+) -> Result<Response<Incoming>, Unanswered> {
     let mut taken = 0;
     timer.set(limit);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Ok(answer));
+            return Poll::Ready(answer.map_err(|failed| Unanswered::Failed(Box::new(failed))));
         }
         while timer.poll(cx).is_ready() {
             let now = exchange.upload().map_or(0, |upload| upload.received());
             if once || now == taken {
-                return Poll::Ready(Err(TimedOut));
+                return Poll::Ready(Err(Unanswered::TimedOut));
             }
             taken = now;
             timer.set(limit);

@@ -43,12 +43,13 @@ struct Counted {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     /// Milliseconds of the worker's clock.
     since: u64,
     until: u64,
 }
 
+/// In a box for its whole life: it goes from hand to hand with each request.
 struct Connection {
     sender: SendRequest<Body>,
     wire: Rc<Wire>,
@@ -59,7 +60,7 @@ struct Connection {
     reused: bool,
     place: Place,
     /// For whom it speaks; it serves nobody else. Also sets apart what was made before a setting changed.
-    announcement: Option<Box<Announcement>>,
+    announcement: Option<Announcement>,
 }
 
 /// A connection's place among those that are counted.
@@ -114,7 +115,7 @@ pub(super) struct Mark {
 
 /// A connection on loan.
 pub(crate) struct Lease {
-    connection: Connection,
+    connection: Box<Connection>,
     endpoint: Rc<LocalEndpoint>,
     worker: Rc<Worker>,
     last: bool,
@@ -197,15 +198,15 @@ impl Lease {
         let age = settings.age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
         let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
         counted.cell().connections_active.add(1);
-        let connection = Connection {
+        let connection = Box::new(Connection {
             sender,
             wire,
             expires: worker.timers.now().saturating_add(milliseconds(age)),
             idle_max: None,
             reused: false,
             place: Place { counted, state: State::Active },
-            announcement: announcement.cloned().map(Box::new),
-        };
+            announcement: announcement.cloned(),
+        });
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
     }
 
@@ -240,7 +241,7 @@ impl Lease {
 
     /// What the connection became with a 101. hyper ends it in the same turn in which it reads the 101, so it is there.
     pub(super) fn switch(self, idle: Duration) -> Option<Switched> {
-        let Connection { wire, place, .. } = self.connection;
+        let Connection { wire, place, .. } = *self.connection;
         let (stream, early) = wire.switched.take()?;
         Some(Switched { stream, early, idle, place })
     }
@@ -270,6 +271,11 @@ impl Lease {
         self.worker.timers.timer()
     }
 
+    /// Milliseconds of the worker's clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.worker.timers.now()
+    }
+
     /// The last byte of the answer was read. A connection that is not ready now is still sending its request (the endpoint
     /// answered early) or was closed, and is of no use.
     pub(crate) fn give_back(self) {
@@ -287,7 +293,7 @@ impl Lease {
         }
         if idle.len() >= settings.idle_connections_max {
             // What speaks for others may never be wanted again; what is as good as this one stays instead of it.
-            let Some(other) = idle.iter().position(|idle| !idle.connection.speaks(connection.announcement.as_deref()))
+            let Some(other) = idle.iter().position(|idle| !idle.connection.speaks(connection.announcement.as_ref()))
             else {
                 return;
             };
@@ -300,7 +306,7 @@ impl Lease {
 
 impl Connection {
     fn speaks(&self, announcement: Option<&Announcement>) -> bool {
-        self.announcement.as_deref() == announcement
+        self.announcement.as_ref() == announcement
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Three rules, from safe to careful. A pooled connection that the endpoint had closed costs nothing: the same endpoint is asked
 //! again over another one. A request that was never sent goes to another endpoint at once, whatever its method, to three distinct
-//! ones at most. One that was sent and got no byte of an answer goes to another endpoint once, if its method is idempotent
-//! (RFC 9110, section 9.2.2), nothing of its body was taken, and the upstream's retry budget has room: in a full outage every request
-//! would be sent twice.
+//! ones at most. One that was sent and got no byte of an answer is sent once more, if its method is idempotent (RFC 9110, section
+//! 9.2.2), nothing of its body was taken, and the upstream's retry budget has room: in a full outage every request would be sent
+//! twice. It goes to another endpoint; but over a new connection to the same one if it was lost on a connection that had been idle,
+//! for that endpoint is well, and only closed what it had waited on for too long (RFC 9112, section 9.3.1).
 
 use super::{
-    attempt::{self, Failure, Sent},
+    attempt::{self, Failure, Over, Sent},
     replay::Replay,
 };
 use crate::{body::Body, error::ProxyError, request::Exchange, worker::LocalUpstream};
@@ -21,7 +22,7 @@ const ENDPOINTS_MAX: usize = 3;
 /// Sends a request to an endpoint of `upstream` and gives the head of its answer.
 pub(crate) async fn send(
     upstream: &Rc<LocalUpstream>,
-    request: Request<Body>,
+    request: &mut Request<Body>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, ProxyError> {
     if exchange.upload().is_some_and(|upload| upload.too_large()) {
@@ -31,11 +32,16 @@ pub(crate) async fn send(
     let mut replay = Replay::of(request, exchange);
     let mut tried = Tried::default();
     let mut resent = false;
+    let mut crossed: Option<u32> = None;
     let mut last: Option<ProxyError> = None;
-    while let Some(index) = pick(upstream, &tried, exchange) {
+    while let Some((index, over)) = crossed
+        .take()
+        .map(|index| (index, Over::Fresh))
+        .or_else(|| Some((pick(upstream, &tried, exchange)?, Over::Pooled)))
+    {
         let endpoint = &upstream.endpoints[index as usize];
         exchange.attempt_begins(endpoint, endpoint.part.endpoint.begin());
-        let failure = match attempt::run(upstream, endpoint, &mut replay, exchange).await {
+        let failure = match attempt::run(upstream, endpoint, over, &mut replay, exchange).await {
             Ok(response) => {
                 retried(upstream, exchange, RetryOutcome::Answered);
                 return Ok(response);
@@ -44,10 +50,14 @@ pub(crate) async fn send(
         };
         retried(upstream, exchange, RetryOutcome::Failed);
         let Failure { error, sent } = failure;
-        tried.add(index);
+        if sent == Sent::Crossed {
+            crossed = Some(index);
+        } else {
+            tried.add(index);
+        }
         let again = match sent {
             Sent::Nothing => tried.len() < ENDPOINTS_MAX,
-            Sent::Unanswered => {
+            Sent::Unanswered | Sent::Crossed => {
                 !std::mem::replace(&mut resent, true) && replay.is_idempotent() && in_budget(upstream, exchange)
             }
             Sent::Answered => false,

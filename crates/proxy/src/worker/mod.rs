@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod faults;
+mod pace;
 mod reconcile;
 mod seldom;
 mod thread;
@@ -9,6 +10,7 @@ mod timers;
 #[expect(clippy::module_inception, reason = "the room is named after its owner")]
 mod worker;
 
+pub(crate) use pace::Pace;
 pub(crate) use reconcile::{LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;

@@ -97,6 +97,11 @@ impl Timer {
         self.timers.slots.borrow()[self.slot as usize].due != NEVER
     }
 
+    /// Whether it has run out.
+    pub(crate) fn is_due(&self) -> bool {
+        self.timers.slots.borrow()[self.slot as usize].due <= self.timers.now.get()
+    }
+
     /// Does not run out.
     pub(crate) fn clear(&self) {
         self.timers.slots.borrow_mut()[self.slot as usize].due = NEVER;

@@ -4,7 +4,6 @@ use super::{reconcile::LocalSnapshot, timers::Timers};
 use crate::{error::ProxyError, filter::CustomFilter, malformed::Heard};
 use evenkeel_balance::Rng;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
-use http::{HeaderName, HeaderValue};
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashMap,
@@ -16,11 +15,11 @@ use std::{
 /// Ticks from one look at idle connections to the next: a second.
 const SWEEP_EVERY: u32 = 10;
 
-/// The fields of a request's head.
-pub(crate) type Fields = Vec<(HeaderName, HeaderValue)>;
+/// Buffers for heads that are kept for later: as many as requests usually run at a time.
+const SPARE_HEADS_MAX: usize = 256;
 
-/// Lists of fields that are kept for later: as many as requests usually run at a time.
-const SPARE_FIELDS_MAX: usize = 256;
+/// Bytes of such a buffer. That of a larger head is not worth keeping.
+const SPARE_HEAD_SIZE: usize = 4096;
 
 /// Filters of the embedding program, by name.
 pub(crate) type CustomFilters = HashMap<Arc<str>, Rc<dyn CustomFilter>>;
@@ -49,8 +48,8 @@ pub(crate) struct Worker {
     custom: CustomFilters,
     /// Ticks until idle connections to endpoints are looked at again.
     until_sweep: Cell<u32>,
-    /// Empty lists of fields, for the next requests to be remembered in.
-    spare_fields: RefCell<Vec<Fields>>,
+    /// Empty buffers, for the heads of the next requests to be remembered in.
+    spare_heads: RefCell<Vec<Vec<u8>>>,
     /// The head that a client has sent last, and that which an endpoint has.
     pub(crate) asked: Heard,
     pub(crate) answered: Heard,
@@ -76,7 +75,7 @@ impl Worker {
             phase: Cell::new(Phase::Serving),
             custom,
             until_sweep: Cell::new(0),
-            spare_fields: RefCell::default(),
+            spare_heads: RefCell::default(),
             asked: Heard::default(),
             answered: Heard::default(),
         })
@@ -96,18 +95,17 @@ impl Worker {
         self.rng.borrow_mut()
     }
 
-    /// An empty list, with room if there was one before.
-    pub(crate) fn spare_fields(&self) -> Fields {
-        self.spare_fields.borrow_mut().pop().unwrap_or_default()
+    /// An empty buffer, with room if there was one before.
+    pub(crate) fn spare_head(&self) -> Vec<u8> {
+        self.spare_heads.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Keeps a list's memory for the next request.
-    pub(crate) fn take_back_fields(&self, mut fields: Fields) {
-        fields.clear();
-        let mut spare = self.spare_fields.borrow_mut();
-        // A head of a thousand fields is not worth keeping the room for.
-        if spare.len() < SPARE_FIELDS_MAX && fields.capacity() <= 64 {
-            spare.push(fields);
+    /// Keeps a buffer's memory for the next request.
+    pub(crate) fn take_back_head(&self, mut head: Vec<u8>) {
+        head.clear();
+        let mut spare = self.spare_heads.borrow_mut();
+        if spare.len() < SPARE_HEADS_MAX && head.capacity() <= SPARE_HEAD_SIZE {
+            spare.push(head);
         }
     }
 

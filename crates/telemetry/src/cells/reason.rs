@@ -14,6 +14,8 @@ label_set! {
         ConnectFailed => "connect_failed",
         /// The endpoint's answer did not begin, or did not go on, in time: 504, or the client's connection cut.
         UpstreamTimeout => "upstream_timeout",
+        /// The endpoint sent its answer's body more slowly than `timeouts.body_rate_min` of its upstream: the client's connection cut.
+        UpstreamTooSlow => "upstream_too_slow",
         /// The endpoint closed before its answer was complete: 502, or the client's connection cut.
         UpstreamReset => "upstream_reset",
         /// The endpoint answered, but not with HTTP that may be passed on: 502, or the client's connection cut.
@@ -29,6 +31,10 @@ label_set! {
         RequestTooLarge => "request_too_large",
         /// The client sent its head or body, or took its answer, too slowly: 408, or its connection cut.
         RequestTimeout => "request_timeout",
+        /// The client sent a request's body more slowly than `timeouts.body_rate_min`: 408.
+        RequestTooSlow => "request_too_slow",
+        /// The client took its answer more slowly than `timeouts.body_rate_min`: its connection cut.
+        ResponseTooSlow => "response_too_slow",
         /// The client left before its answer was complete; nobody to answer (logged as 499, as nginx does).
         ClientClosed => "client_closed",
         /// A method that we do not forward, such as CONNECT: 405 or 501.
@@ -84,6 +90,8 @@ impl Reason {
             | Self::UriTooLong
             | Self::RequestTooLarge
             | Self::RequestTimeout
+            | Self::RequestTooSlow
+            | Self::ResponseTooSlow
             | Self::ClientClosed
             | Self::MethodRefused
             | Self::Misdirected
@@ -92,6 +100,7 @@ impl Reason {
             Self::NoEndpoint
             | Self::ConnectFailed
             | Self::UpstreamTimeout
+            | Self::UpstreamTooSlow
             | Self::UpstreamReset
             | Self::UpstreamProtocol => Fault::Upstream,
             Self::Loop | Self::Filter | Self::Stopped | Self::Internal => Fault::Us,

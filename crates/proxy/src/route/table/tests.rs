@@ -13,6 +13,7 @@ fn route(host: &str, path: PathMatch) -> Route {
         filters: vec![],
         upgrades: vec![],
         body_max: None,
+        retry_idempotency_key: false,
         upstream: None,
     }
 }
