@@ -30,5 +30,6 @@ mod reload;
 mod reload_under_load;
 mod routing;
 mod timeouts;
+mod tls;
 mod unix;
 mod upgrades;

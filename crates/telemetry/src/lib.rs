@@ -19,6 +19,6 @@ pub mod scrape;
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot,
     ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
-    RouteCells, UpstreamCells, WorkerCells,
+    RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

@@ -1,12 +1,17 @@
 //! `[listeners.NAME]`: where connections are accepted.
 
-use super::{Placed, field, process::networks};
+use super::{
+    Placed, field,
+    process::networks,
+    tls::{self, TLS},
+};
 use crate::{
     error::Finding,
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
 use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName};
+use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
     doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
@@ -28,6 +33,12 @@ pub(super) static LISTENER: Table = Table {
             Literal::Boolean(false),
             "true: answers made here, and not by an endpoint, say why in a Proxy-Status field (RFC 9209). It tells clients a little of what \
              lies behind, so write it for clients of your own.",
+        ),
+        Key::optional(
+            "tls",
+            Shape::Table(&TLS),
+            "nothing is encrypted",
+            "TLS to clients. Written, the listener speaks nothing else.",
         ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
         Key::preset(
@@ -52,7 +63,7 @@ pub(super) static LISTENER: Table = Table {
              Whoever is listed can claim any client address. A unix socket needs no list: the rights of its file decide.",
         ),
     ],
-    later: &["tls", "upstream", "http2", "http3", "connections_max"],
+    later: &["upstream", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
@@ -66,11 +77,17 @@ static TIMEOUTS: Table = Table {
              is lost and sent again.",
         ),
         Key::preset(
+            "tls",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "From accept, or the PROXY header, to the end of the TLS handshake. Raise it for clients on very poor lines.",
+        ),
+        Key::preset(
             "request_head",
             Shape::TIMEOUT,
             Literal::Text("10s"),
-            "From a request's first byte (on a new connection: from accept, or the PROXY header) to the end of its head. A client that is \
-             slower is gone. \
+            "From a request's first byte (on a new connection: from accept, or the end of the PROXY header or the handshake) to the end of \
+             its head. A client that is slower is gone. \
              Raise it for clients on very poor lines.",
         ),
         Key::preset(
@@ -101,7 +118,7 @@ static TIMEOUTS: Table = Table {
             "For so long a client may be slower. Keep it above 10s: what a client has taken is told to its peer in steps.",
         ),
     ],
-    later: &["tls", "total"],
+    later: &["total"],
 };
 
 /// A listener whose address has not been compared with others yet.
@@ -113,7 +130,7 @@ pub(crate) struct ListenerDraft<'a> {
     pub(crate) listener: Option<Listener>,
 }
 
-pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
+pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<'a>> {
     let name = entry.parsed_name::<ListenerName>();
     let section = entry.node.section(&LISTENER)?;
     let address = section
@@ -126,9 +143,13 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
         _ => HalfClosedClients::Cancel,
     };
     let proxy_protocol = header_senders(&section, address.as_ref());
-    let listener = name.zip(address.as_ref()).map(|(name, address)| Listener {
+    let tls = section.section("tls").map(|section| tls::read(&section, folder));
+    // Where `tls` is written and wrong, there is no listener: one without it would be another.
+    let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
+    let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
+        tls: tls.flatten(),
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),
@@ -156,6 +177,7 @@ fn header_senders(section: &Section<'_>, address: Option<&Placed<Address>>) -> O
 fn timeouts(section: &Section<'_>) -> ClientTimeouts {
     ClientTimeouts {
         proxy_header: section.preset("proxy_header"),
+        tls: section.preset("tls"),
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),
         idle: section.preset("idle"),

@@ -2,8 +2,10 @@
 
 mod client;
 mod http1;
+mod introduction;
 mod io;
 mod open;
+mod tls;
 mod tunnel;
 mod turn;
 

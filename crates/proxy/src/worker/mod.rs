@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod faults;
+mod handshakes;
 mod pace;
 mod reconcile;
 mod seldom;
@@ -11,7 +12,7 @@ mod timers;
 mod worker;
 
 pub(crate) use pace::Pace;
-pub(crate) use reconcile::{LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
+pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
 pub(crate) use worker::{CustomFilters, Worker};

@@ -1,13 +1,14 @@
 //! A snapshot as one worker holds it: pickers and pools of its own, lent as `Rc`, so that no cache line moves between cores
 //! for a request.
 
-use super::seldom::Seldom;
 use crate::{
     snapshot::{EndpointPart, ListenerPart, Snapshot, UpstreamPart},
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
 use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, UpstreamName};
+use evenkeel_net::tls::ServerTls;
+use http::HeaderName;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -43,12 +44,20 @@ pub(crate) struct LocalListener {
     pub(crate) proxy_status: Cell<bool>,
     /// Who must begin with a PROXY header; it is read before anything else.
     pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
-    /// Lines about connections that never came to a request.
-    pub(crate) complaints: Seldom,
+    /// For new connections.
+    pub(crate) tls: RefCell<Option<ListenerTls>>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
     pub(crate) ended: Cell<bool>,
+}
+
+/// TLS of a listener.
+#[derive(Clone)]
+pub(crate) struct ListenerTls {
+    pub(crate) server: Arc<ServerTls>,
+    /// Where endpoints learn who a client is.
+    pub(crate) identity_field: Option<HeaderName>,
 }
 
 impl LocalListener {
@@ -60,7 +69,7 @@ impl LocalListener {
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
             header_senders: RefCell::default(),
-            complaints: Seldom::default(),
+            tls: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }

@@ -1,27 +1,33 @@
-//! A line of the log that anybody could cause by the thousand: said once in a while, with how many were kept back meanwhile.
+//! A line in the log that anybody could cause as often as he likes: told now and then, and counted meanwhile.
 
-use std::cell::Cell;
+use super::timers::Timers;
+use std::{cell::Cell, rc::Rc};
 
-/// From one line to the next, in milliseconds of the worker's clock. A person who reads the log sees that it goes on; a flood is six
-/// lines a minute.
-const SILENCE: u64 = 10_000;
+/// Milliseconds from one line to the next.
+const EVERY: u64 = 10_000;
 
-/// Lines of one kind.
-#[derive(Debug, Default)]
+/// One kind of line on one worker.
+#[derive(Debug)]
 pub(crate) struct Seldom {
-    /// When the last one was let through.
-    last: Cell<Option<u64>>,
+    timers: Rc<Timers>,
+    /// When the next line may be written, in the time of the worker.
+    next: Cell<u64>,
     kept_back: Cell<u64>,
 }
 
 impl Seldom {
-    /// Whether a line may be written `now`, and how many were not since the last one.
-    pub(crate) fn lets(&self, now: u64) -> Option<u64> {
-        if self.last.get().is_some_and(|last| now < last + SILENCE) {
+    pub(super) fn new(timers: &Rc<Timers>) -> Self {
+        Self { timers: Rc::clone(timers), next: Cell::new(0), kept_back: Cell::new(0) }
+    }
+
+    /// Whether to tell now: how many were kept back since the last one that was told.
+    pub(crate) fn tell(&self) -> Option<u64> {
+        let now = self.timers.now();
+        if now < self.next.get() {
             self.kept_back.set(self.kept_back.get() + 1);
             return None;
         }
-        self.last.set(Some(now));
+        self.next.set(now + EVERY);
         Some(self.kept_back.take())
     }
 }
@@ -29,13 +35,17 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
-    fn one_line_in_ten_seconds_tells_how_many_there_would_have_been() {
-        let lines = Seldom::default();
-        assert_eq!(lines.lets(0), Some(0));
-        assert_eq!([1, 5_000, 9_999].map(|now| lines.lets(now)), [None; 3]);
-        assert_eq!(lines.lets(10_000), Some(3));
-        assert_eq!(lines.lets(30_000), Some(0));
+    fn one_is_told_and_the_rest_counted_until_the_next() {
+        let begun = Instant::now();
+        let timers = Timers::new(begun);
+        let seldom = Seldom::new(&timers);
+
+        assert_eq!([seldom.tell(), seldom.tell(), seldom.tell()], [Some(0), None, None]);
+        timers.tick(begun + Duration::from_millis(EVERY));
+
+        assert_eq!([seldom.tell(), seldom.tell()], [Some(2), None]);
     }
 }

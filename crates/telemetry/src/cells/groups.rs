@@ -4,6 +4,7 @@
 
 use super::{
     CodeClass, ConnectResult, Counter, Gauge, Histogram, ProxyHeaderError, Reason, RequestTable, RetryOutcome,
+    TlsHandshake,
 };
 
 /// What is counted for a route.
@@ -95,6 +96,7 @@ pub struct ListenerCells {
     /// Bytes sent to clients.
     pub bytes_out: Counter,
     proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
+    handshakes: [Counter; TlsHandshake::COUNT],
 }
 
 impl ListenerCells {
@@ -103,6 +105,13 @@ impl ListenerCells {
     #[must_use]
     pub fn proxy_header_errors(&self, error: ProxyHeaderError) -> &Counter {
         &self.proxy_header_errors[error.index()]
+    }
+
+    /// TLS handshakes that ended so.
+    #[inline]
+    #[must_use]
+    pub fn handshakes(&self, result: TlsHandshake) -> &Counter {
+        &self.handshakes[result.index()]
     }
 }
 
