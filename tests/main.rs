@@ -23,6 +23,7 @@ mod life;
 mod limits;
 mod metrics;
 mod packaging;
+mod proxy_protocol;
 mod proxy_status;
 mod rates;
 mod reload;

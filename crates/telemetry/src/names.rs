@@ -98,6 +98,8 @@ families! {
         "Client connections that had to wait because connections_max was reached.";
     ACCEPT_ERRORS = Counter "evenkeel_accept_errors_total"
         "Failures of the system to accept a client connection.";
+    PROXY_PROTOCOL_ERRORS = Counter "evenkeel_proxy_protocol_errors_total"
+        "Client connections that were closed because they did not begin with a good PROXY header, by reason.";
     BYTES = Counter "evenkeel_bytes_total"
         "Bytes received from clients (in) and sent to them (out).";
 

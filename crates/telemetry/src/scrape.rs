@@ -7,7 +7,7 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, ListenerCells, MethodLabel, PerWorker,
-    Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
+    ProxyHeaderError, Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::{
@@ -159,6 +159,13 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         page.family(family);
         for (listener, cells) in listeners {
             page.sample(&[("listener", listener)], sum(cells, count));
+        }
+    }
+    page.family(&names::PROXY_PROTOCOL_ERRORS);
+    for (listener, cells) in listeners {
+        for error in ProxyHeaderError::ALL {
+            let labels = [("listener", *listener), ("reason", error.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.proxy_header_errors(error).get()));
         }
     }
     page.family(&names::TLS_HANDSHAKES);

@@ -2,6 +2,7 @@
 
 mod client;
 mod http1;
+mod introduction;
 mod io;
 mod open;
 mod tls;

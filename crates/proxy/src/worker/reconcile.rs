@@ -6,7 +6,7 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, UpstreamName};
 use evenkeel_net::tls::ServerTls;
 use http::HeaderName;
 use std::{
@@ -42,6 +42,8 @@ pub(crate) struct LocalListener {
     pub(crate) timeouts: Cell<ClientTimeouts>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
+    /// Who must begin with a PROXY header; it is read before anything else.
+    pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
     /// For new connections.
     pub(crate) tls: RefCell<Option<ListenerTls>>,
     /// No longer configured: answers carry `Connection: close`.
@@ -66,6 +68,7 @@ impl LocalListener {
             timeouts: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
+            header_senders: RefCell::default(),
             tls: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
