@@ -3,6 +3,8 @@
 
     cargo build --release
     benches/side_by_side.py                     CPU for a request, requests a second, latency, memory, system calls
+    benches/side_by_side.py --mode tls          the same over TLS; handshake: a new connection with a full handshake for each request;
+                                                h2: HTTP/2 without TLS; tcp: a megabyte at a time through a TCP listener
     benches/side_by_side.py --mode start        from making the process to its first answer, and memory then
     benches/side_by_side.py --mode routes       a request among 10 000 routes against one among 10
     benches/side_by_side.py --mode reload       from saving a file with 10 000 endpoints to its effect
@@ -31,12 +33,13 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # nothing of a measurement stays in the checkout
 
 from side_by_side import mode_http, mode_reload, mode_routes, mode_start
+from side_by_side.fronts import FRONTS
 from side_by_side.peers import PEERS, REPOSITORY, Bench, Cores
 from side_by_side.processes import Broken, end_with_us, end_all
 from side_by_side.report import say, shout
 
-# Each measures and tells. A new way to load all peers (tls, tls-handshake, h2, tcp) is a file beside mode_http.
-MODES = {"http": mode_http, "start": mode_start, "routes": mode_routes, "reload": mode_reload}
+# Each measures and tells. A new way to load all peers is a front.
+MODES = {**dict.fromkeys(FRONTS, mode_http), "start": mode_start, "routes": mode_routes, "reload": mode_reload}
 WITHOUT_PEERS = ("routes", "reload")
 
 
@@ -92,10 +95,11 @@ def read_options():
 def look_around(bench, options):
     """What is missing; a peer that is not installed is left out aloud."""
     missing = []
-    needed = {"nginx": "plays the endpoints", "wrk": "makes the load"}
-    for name, role in needed.items():
+    program, package = FRONTS[options.mode].program if options.mode in FRONTS else ("wrk", "wrk")
+    needed = {"nginx": ("plays the endpoints", "nginx-light"), program: ("makes the load", package)}
+    for name, (role, package) in needed.items():
         if not bench.program(name):
-            missing.append(f"{name} is not installed: it {role}. On Debian: apt-get install {name}")
+            missing.append(f"{name} is not installed: it {role}. On Debian: apt-get install {package}")
     if options.mode in WITHOUT_PEERS:
         options.peers = ["evenkeel"]
     if "evenkeel" in options.peers and not bench.program("evenkeel"):

@@ -6,6 +6,7 @@ A measurement in which one request failed measures something else; `Load.faults`
 import http.client
 import json
 import re
+import ssl
 import subprocess
 from typing import NamedTuple
 
@@ -20,18 +21,19 @@ class Load(NamedTuple):
     requests: int
     # Of wrk's own clock, not of the one that was asked for.
     seconds: float
+    # None where the program does not tell.
     p50_ms: float
     p99_ms: float
     # Failed connections, reads, writes, timeouts, statuses that are not 2xx or 3xx, in wrk's words. Empty is good.
     faults: list
 
 
-def run_wrk(program, port, connections, seconds, path="/", host=None, script=None):
+def run_wrk(program, port, connections, seconds, path="/", host=None, script=None, scheme="http"):
     """Loads one proxy from kept connections; wrk runs where this script runs."""
     command = [program, "--latency", "--timeout", "10s", "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["-H", f"Host: {host}"] if host else []
     command += ["-s", str(script)] if script else []
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, timeout=seconds + 30)
+    done = subprocess.run([*command, f"{scheme}://127.0.0.1:{port}{path}"], capture_output=True, text=True, timeout=seconds + 30)
     if done.returncode != 0:
         raise Broken(f"wrk failed:\n{done.stdout}{done.stderr}")
     return _read(done.stdout)
@@ -48,9 +50,16 @@ def _read(text):
     return Load(int(total.group(1)), seconds, p50, p99, faults)
 
 
-def ask(port, path="/", host=None, kept=None):
+def connect(port, scheme="http"):
+    """A connection that is kept. Whose certificate it is does not matter here."""
+    if scheme == "http":
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ssl._create_unverified_context())
+
+
+def ask(port, path="/", host=None, kept=None, scheme="http"):
     """One request: its status and body. With `kept`, over that connection."""
-    connection = kept or http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = kept or connect(port, scheme)
     connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
     answer = connection.getresponse()
     body = answer.read()
@@ -59,10 +68,10 @@ def ask(port, path="/", host=None, kept=None):
     return answer.status, body
 
 
-def answers(port, path="/", host=None):
+def answers(port, path="/", host=None, scheme="http"):
     """Whether it answers with 200 by now."""
     try:
-        return ask(port, path, host)[0] == 200
+        return ask(port, path, host, scheme=scheme)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
 
@@ -75,17 +84,32 @@ def ask_json(kept, path):
     return json.loads(body)
 
 
-def check_same_work(proxy, body):
+def ask_h2(port, path="/"):
+    """One request over HTTP/2 without TLS, by curl: its status and body."""
+    command = ["curl", "-s", "--http2-prior-knowledge", "-w", "\n%{http_code}", f"http://127.0.0.1:{port}{path}"]
+    told = subprocess.run(command, capture_output=True, timeout=20).stdout
+    body, _, status = told.rpartition(b"\n")
+    return int(status or 0), body
+
+
+def ask_h2_answers(port):
+    """Whether it answers over HTTP/2 with 200 by now."""
+    return ask_h2(port)[0] == 200
+
+
+def check_same_work(proxy, body, front="http", scheme="http"):
     """Raises unless the proxy passes the body on, says who asked in the four agreed fields, and keeps its connections."""
-    status, got = ask(proxy.port)
+    kept = connect(proxy.port, scheme)
+    question = ask_h2 if front == "h2" else lambda port, path="/": ask(port, path, kept=kept)
+    status, got = question(proxy.port)
     if (status, got.decode()) != (200, body):
         raise Broken(f"{proxy.name} answers {status} with {len(got)} bytes, not 200 with {len(body)}")
-    kept = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
     carried = 0
     for _ in range(16):
-        _, seen = ask(proxy.port, "/seen", kept=kept)
+        _, seen = question(proxy.port, "/seen")
         client, proto, host, via, requests = seen.decode().split("|")
-        if (client, proto, host, via[:4]) != ("127.0.0.1", "http", f"127.0.0.1:{proxy.port}", "1.1 "):
+        told = (client, proto, host) == ("127.0.0.1", scheme, f"127.0.0.1:{proxy.port}") and via.startswith(("1.1 ", "2.0 ", "2 "))
+        if front != "tcp" and not told:
             raise Broken(f"{proxy.name} does not say who asked as the others do: {seen.decode()}")
         carried = max(carried, int(requests))
     kept.close()

@@ -1,6 +1,7 @@
-"""Mode `http`: HTTP/1.1 over kept connections, every peer with the same work. Later ways to load all peers stand beside it."""
+"""Modes `http`, `tls`, `handshake`, `h2` and `tcp`: every peer with the same work, behind the front of that name."""
 
-from side_by_side.load import check_same_work, run_wrk
+from side_by_side.fronts import FRONTS, certificate
+from side_by_side.load import answers, ask_h2_answers, check_same_work
 from side_by_side.peers import BODY
 from side_by_side.report import Spread, megabytes, pairs, say, table
 from side_by_side.rounds import Subject, interleave, quietness
@@ -9,40 +10,48 @@ from side_by_side.syscalls import per_request
 
 def measure(bench, options):
     """The result as `{peer: numbers}`, everything that failed, and a word on the noise."""
+    front = FRONTS[options.mode]
     bench.start_origins()
-    proxies = {name: bench.start(name) for name in options.peers}
+    names = [name for name in options.peers if name in front.said]
+    files = certificate(bench.folder) if front.scheme == "https" else {}
+    proxies = {name: bench.start(name, front=front, files=files) for name in names}
     for proxy in proxies.values():
-        proxy.wait()
+        proxy.wait(ask_h2_answers if front.name == "h2" else lambda port: answers(port, scheme=front.scheme))
     memory_at_start = {name: proxy.running.memory() for name, proxy in proxies.items()}
     for proxy in proxies.values():
-        check_same_work(proxy, BODY)
+        check_same_work(proxy, BODY, front.name, front.scheme)
 
-    wrk = bench.program("wrk")
-    rounds, faults = interleave([Subject(name, proxy, {}) for name, proxy in proxies.items()], wrk, options)
-    base = next(name for name in ("haproxy", *options.peers) if name in proxies)
+    program = bench.program(front.program[0])
+
+    def load(proxy, seconds, **how):
+        return front.load(program, proxy, options, seconds, **how)
+
+    rounds, faults = interleave([Subject(name, proxy, {}) for name, proxy in proxies.items()], load, options)
+    base = next(name for name in (front.base, *names) if name in proxies)
     result = {}
     for name, proxy in proxies.items():
         memory = {"start": memory_at_start[name], "loaded": proxy.running.memory()}
         ratio = pairs([one.cpu_us for one in rounds[name]], [one.cpu_us for one in rounds[base]])
         result[name] = {"version": bench.version(name), **_numbers(rounds[name]), f"to_{base}": ratio.json(), "memory_bytes": memory}
     for name, proxy in proxies.items():
-        result[name]["system_calls"] = _system_calls(proxy, wrk, options, bench, faults)
-    return {"base": base, "peers": result, "noise": quietness(rounds)}, faults
+        result[name]["system_calls"] = _system_calls(proxy, load, bench, faults)
+    return {"unit": front.unit, "base": base, "peers": result, "noise": quietness(rounds)}, faults
 
 
 def _numbers(rounds):
+    told = all(one.load.p50_ms is not None for one in rounds)
     return {
         "cpu_us": Spread(one.cpu_us for one in rounds).json(),
         "user_us": Spread(one.user_us for one in rounds).json(),
         "requests_per_second": Spread(one.per_second for one in rounds).json(),
-        "p50_ms": Spread(one.load.p50_ms for one in rounds).json(),
-        "p99_ms": Spread(one.load.p99_ms for one in rounds).json(),
+        "p50_ms": Spread(one.load.p50_ms for one in rounds).json() if told else None,
+        "p99_ms": Spread(one.load.p99_ms for one in rounds).json() if told else None,
     }
 
 
-def _system_calls(proxy, wrk, options, bench, faults):
+def _system_calls(proxy, load, bench, faults):
     say(f"counting system calls of {proxy.name}")
-    calls = per_request(proxy, lambda seconds: run_wrk(wrk, proxy.port, options.connections, seconds), bench.folder)
+    calls = per_request(proxy, lambda seconds: load(proxy, seconds), bench.folder)
     if not calls:
         say("  not counted: strace is not installed, or may not look")
         return None
@@ -52,8 +61,8 @@ def _system_calls(proxy, wrk, options, bench, faults):
 
 def tell(result):
     """The table."""
-    base = result["base"]
-    print("CPU of the proxy for a request, microseconds; the ratio is the median of the rounds, pair by pair\n")
+    base, unit = result["base"], result["unit"]
+    print(f"CPU of the proxy for a {unit}, microseconds; the ratio is the median of the rounds, pair by pair\n")
     rows = []
     for name, peer in result["peers"].items():
         ratio = peer[f"to_{base}"]
@@ -64,8 +73,8 @@ def tell(result):
     rows = []
     for name, peer in result["peers"].items():
         memory, calls = peer["memory_bytes"], peer["system_calls"]
-        rows.append([name, f"{peer['requests_per_second']['median']:.0f}", f"{peer['p50_ms']['median']:.2f}",
-                     f"{peer['p99_ms']['median']:.2f}", megabytes(memory["start"]), megabytes(memory["loaded"]),
+        p50, p99 = (f"{peer[p]['median']:.2f}" if peer[p] else "-" for p in ("p50_ms", "p99_ms"))
+        rows.append([name, f"{peer['requests_per_second']['median']:.0f}", p50, p99, megabytes(memory["start"]), megabytes(memory["loaded"]),
                      f"{calls['send_receive']:.2f}" if calls else "-", f"{calls['all']:.2f}" if calls else "-"])
-    table(["", "requests/s", "p50 ms", "p99 ms", "MB at start", "MB loaded", "send+recv/request", "all calls/request"], rows)
+    table(["", f"{unit}s/s", "p50 ms", "p99 ms", "MB at start", "MB loaded", f"send+recv/{unit}", f"all calls/{unit}"], rows)
     print(f"\n{result['noise']}")

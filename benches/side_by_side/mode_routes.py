@@ -4,7 +4,7 @@ Measured twice. *One* asks always for the last route in the file: the cost of fi
 in turn: also the cost of touching ten thousand routes' worth of memory, which any program that counts per route has.
 """
 
-from side_by_side.load import answers, ask
+from side_by_side.load import answers, ask, run_wrk
 from side_by_side.processes import Broken
 from side_by_side.report import Spread, megabytes, pairs, table
 from side_by_side.rounds import Subject, interleave, quietness
@@ -33,7 +33,12 @@ def measure(bench, options):
         _check(proxy, count)
     subjects = [Subject(f"one of {count}", proxy, _one(count)) for count, proxy in proxies.items()]
     subjects += [Subject(f"each of {count}", proxy, _each(count, bench.folder)) for count, proxy in proxies.items()]
-    rounds, faults = interleave(subjects, bench.program("wrk"), options)
+    wrk = bench.program("wrk")
+
+    def load(proxy, seconds, **how):
+        return run_wrk(wrk, proxy.port, options.connections, seconds, **how)
+
+    rounds, faults = interleave(subjects, load, options)
     cpu = {label: [one.cpu_us for one in of_label] for label, of_label in rounds.items()}
     return {
         "version": bench.version("evenkeel"),

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from side_by_side.fronts import FRONTS
 from side_by_side.load import answers
 from side_by_side.processes import Broken, Running, free_port, until
 
@@ -17,6 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 REPOSITORY = Path(__file__).parents[2]
 ENDPOINTS = 4
 BODY = "0123456789abcdef" * 8
+# Bytes of `/big`.
+BIG = 1_000_000
 
 
 class Kind(NamedTuple):
@@ -89,6 +92,7 @@ class Bench:
         self.origin_ports = [free_port() for _ in range(ENDPOINTS)]
         listen = "\n".join(f"        listen 127.0.0.1:{port};" for port in self.origin_ports)
         file = fill("origin.conf", folder / "nginx.conf", folder=folder, listen=listen, body=BODY)
+        (folder / "big").write_bytes(b"x" * BIG)
         command = [self.program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(file)]
         origin = Running("origin", command, self.cores.load, folder)
 
@@ -98,15 +102,18 @@ class Bench:
 
         until("the endpoints answer", ready)
 
-    def start(self, name, label=None, **values):
-        """A proxy on its own core, with these values in its file; `label` tells two of the same kind apart."""
+    def start(self, name, label=None, front=FRONTS["http"], files=None, **values):
+        """A proxy on its own core, with these values in its file; `label` tells two of the same kind apart. `files`: its certificate."""
         kind, folder = PEERS[name], self._folder(label or name)
+        said = {word: text.format(**(files or {})) for word, text in front.said[name].items()}
+        template = Path(kind.template)
+        template = f"{template.stem}{front.template}{template.suffix}"
         port, admin_port = free_port(), free_port()
         endpoints = [kind.endpoint.format(n=n, port=port) for n, port in enumerate(self.origin_ports, 1)]
         if name == "evenkeel":
             values = {"routes": '[[routes]]\nupstream = "site"', **values}
-        file = fill(kind.template, folder / kind.template, folder=folder, port=port, admin_port=admin_port,
-                    endpoints=kind.between.join(endpoints), **values)
+        file = fill(template, folder / template, folder=folder, port=port, admin_port=admin_port, scheme=front.scheme,
+                    endpoints=kind.between.join(endpoints), **said, **values)
         command = [self.program(name), *(word.format(file=file, folder=folder) for word in kind.run)]
         return Proxy(Running(label or name, command, self.cores.proxy, folder), port, admin_port, file)
 

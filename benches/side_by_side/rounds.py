@@ -3,7 +3,6 @@
 import time
 from typing import NamedTuple
 
-from side_by_side.load import run_wrk
 from side_by_side.processes import Meter
 from side_by_side.report import say
 
@@ -38,20 +37,20 @@ class Subject(NamedTuple):
 
     label: str
     proxy: object
-    # Of `run_wrk`: path, host, script.
+    # What is special about it: path, host, script.
     how: dict
 
 
-def interleave(subjects, wrk, options):
-    """Warms all up, then measures: `{label: [Round, ...]}` and everything that failed."""
+def interleave(subjects, load, options):
+    """Warms all up, then measures: `{label: [Round, ...]}` and everything that failed. `load(proxy, seconds, **how)`."""
     rounds, faults = {subject.label: [] for subject in subjects}, []
     for subject in subjects:
         say(f"warming up {subject.label}")
-        load = _load(subject, wrk, options.connections, min(WARM_UP_SECONDS, options.seconds))
-        faults += [f"{subject.label}, warming up: {fault}" for fault in load.faults]
+        seen = _load(subject, load, min(WARM_UP_SECONDS, options.seconds))
+        faults += [f"{subject.label}, warming up: {fault}" for fault in seen.faults]
     for number in range(1, options.rounds + 1):
         for subject in subjects:
-            one = _measure(subject, wrk, options)
+            one = _measure(subject, load, options.seconds)
             rounds[subject.label].append(one)
             faults += [f"{subject.label}, round {number}: {fault}" for fault in one.load.faults]
             disturbed = f"  DISTURBED: others had its core for {one.waited:.0%}" if one.waited > DISTURBED else ""
@@ -59,18 +58,18 @@ def interleave(subjects, wrk, options):
     return rounds, faults
 
 
-def _measure(subject, wrk, options):
+def _measure(subject, load, seconds):
     meter, begin = Meter(subject.proxy.running), time.monotonic()
-    load = _load(subject, wrk, options.connections, options.seconds)
+    seen = _load(subject, load, seconds)
     time.sleep(SETTLE_SECONDS)
     used, took = meter.read(), (time.monotonic() - begin) * 1e9
-    cpu_us, user_us = (time / 1000 / load.requests for time in (used.running, used.user))
-    return Round(load, cpu_us, user_us, used.running / took, used.waiting / took)
+    cpu_us, user_us = (time / 1000 / seen.requests for time in (used.running, used.user))
+    return Round(seen, cpu_us, user_us, used.running / took, used.waiting / took)
 
 
-def _load(subject, wrk, connections, seconds):
+def _load(subject, load, seconds):
     try:
-        return run_wrk(wrk, subject.proxy.port, connections, seconds, **subject.how)
+        return load(subject.proxy, seconds, **subject.how)
     finally:
         # If it is gone, that is the news, not what wrk says of it.
         subject.proxy.running.check()

@@ -10,12 +10,12 @@ use crate::{
 };
 use evenkeel_config::Live;
 use evenkeel_guard::ConcurrencyLimit;
-use evenkeel_model::{Address, Config, ListenerName};
+use evenkeel_model::{Address, Config, Filter, ListenerName, RouteName};
 use evenkeel_net::{BindError, Listening};
 use evenkeel_telemetry::{Exposition, PerWorker, WorkerCells, access_log::AccessLog, scrape};
 use http::{Request, Response};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     fmt, io,
     rc::Rc,
@@ -53,6 +53,14 @@ pub enum PublishError {
         /// Why.
         source: BindError,
     },
+    /// A route names a filter that the embedding program has not given to the [`Builder`].
+    #[error("route '{route}': no filter '{filter}' was given to the proxy's builder")]
+    NoSuchFilter {
+        /// The route.
+        route: RouteName,
+        /// What it names.
+        filter: Arc<str>,
+    },
     /// A thread or a log cannot be had.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -66,6 +74,8 @@ pub struct Proxy {
     cells: Arc<PerWorker<WorkerCells>>,
     connections: Arc<ConcurrencyLimit>,
     descriptors: Option<usize>,
+    /// The filters of the embedding program.
+    filters: HashSet<Arc<str>>,
     /// What is bound, and where in the end. Held while a change is made, so that there is one at a time.
     bound: Mutex<HashMap<SocketKey, Address>>,
     /// Lives as long as a worker may write to it.
@@ -115,6 +125,7 @@ impl Proxy {
     /// [`PublishError`].
     pub fn prepare(&self, config: Config) -> Result<Prepared, PublishError> {
         let previous = self.live.load();
+        all_given(&config, |name| self.filters.contains(name))?;
         let next = Snapshot::build(config, self.orders.len(), Some(&previous))?;
         let bound = self.bound();
         let (sockets, addresses) = bind_new(&next.config, &bound, self.orders.len())?;
@@ -317,6 +328,7 @@ where
     pub fn run(self) -> Result<Proxy, PublishError> {
         let Builder { snapshot, filters, log, descriptors } = self.builder;
         let count = snapshot.workers;
+        all_given(&snapshot.config, |name| filters.contains_key(name))?;
         let (sockets, addresses) = bind_new(&snapshot.config, &HashMap::new(), count)?;
         snapshot.open();
         let connections = ConcurrencyLimit::new(connections_max(&snapshot.config, descriptors));
@@ -352,6 +364,7 @@ where
             cells,
             connections,
             descriptors,
+            filters: filters.into_keys().collect(),
             bound: Mutex::new(addresses),
             _log: Some(log),
         };
@@ -370,6 +383,20 @@ fn seed(worker: usize) -> u64 {
 fn connections_max(config: &Config, descriptors: Option<usize>) -> usize {
     let derived = descriptors.map_or(CONNECTIONS_DEFAULT, |limit| (limit / 10 * 4).max(1));
     config.limits.connections_max.unwrap_or(derived)
+}
+
+/// Whether every filter that a route names was given. Else each of its requests would fail.
+fn all_given(config: &Config, given: impl Fn(&str) -> bool) -> Result<(), PublishError> {
+    for route in &config.routes {
+        for filter in &route.filters {
+            if let Filter::Custom(name) = filter
+                && !given(name)
+            {
+                return Err(PublishError::NoSuchFilter { route: route.name.clone(), filter: Arc::clone(name) });
+            }
+        }
+    }
+    Ok(())
 }
 
 type Sockets = Vec<Vec<(SocketKey, Listening)>>;

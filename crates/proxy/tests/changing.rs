@@ -1,7 +1,7 @@
 //! Another configuration for a running proxy: a good one takes effect at once, a bad one changes nothing.
 
 use crate::support::{Running, alone, builder, config, text};
-use evenkeel_model::{Config, ListenerName, UpstreamName};
+use evenkeel_model::{Config, Filter, ListenerName, UpstreamName};
 use evenkeel_proxy::{BuildError, PublishError};
 use evenkeel_testkit::{Client, Origin, Place, unused_port};
 use std::{
@@ -50,6 +50,12 @@ async fn a_change_that_contradicts_itself_changes_nothing() {
     let refused = proxy.publish(bad).await.unwrap_err();
     let reason = BuildError::NoSuchListener { route, listener };
     assert!(matches!(&refused, PublishError::Build(found) if *found == reason), "{refused}");
+
+    let mut bad = with_listener(&settings, "more", port);
+    bad.routes[0].filters = vec![Filter::Custom("missing".into())];
+    let refused = proxy.publish(bad.clone()).await.unwrap_err();
+    assert!(matches!(&refused, PublishError::NoSuchFilter { filter, .. } if &**filter == "missing"), "{refused}");
+    assert!(matches!(builder(bad, 1).run(), Err(PublishError::NoSuchFilter { .. })), "nor does a proxy begin so");
 
     assert_eq!((proxy.generation(), proxy.addresses()), (0, addresses));
     assert_eq!(*proxy.snapshot().config(), settings);

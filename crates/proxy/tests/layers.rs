@@ -116,16 +116,6 @@ async fn a_failing_filter_costs_its_request_a_500_and_says_nothing_to_the_client
 }
 
 #[tokio::test]
-async fn a_route_that_names_a_filter_nobody_gave_answers_500() {
-    let origin = Origin::http1().start().await;
-    let settings = filtered(&text(&origin), "nobody");
-    let proxy = Running::start(move || builder(settings, 1).run()).await;
-
-    assert_eq!(proxy.client().get("/").status().await, 500);
-    assert_eq!(origin.requests(), 0);
-}
-
-#[tokio::test]
 async fn a_layer_may_answer_itself_and_may_change_what_passes() {
     let origin = Origin::http1().start().await;
     let settings = config(&text(&origin));
