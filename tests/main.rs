@@ -28,6 +28,7 @@ mod rates;
 mod reload;
 mod reload_under_load;
 mod routing;
+mod slow_clients;
 mod timeouts;
 mod unix;
 mod upgrades;
