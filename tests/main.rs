@@ -30,5 +30,6 @@ mod reload_under_load;
 mod routing;
 mod slow_clients;
 mod timeouts;
+mod tls;
 mod unix;
 mod upgrades;

@@ -1,5 +1,6 @@
 //! The commands that look and do not serve.
 
+use crate::certificates;
 use evenkeel_config::{load, schema as configuration_schema};
 use evenkeel_model::Address;
 use std::{
@@ -14,7 +15,13 @@ pub(crate) const REFUSED: u8 = 2;
 /// `evenkeel check`.
 pub(crate) fn check(path: &Path) -> ExitCode {
     let (good, problems) = match load(path) {
-        Ok(loaded) => (true, loaded.warnings),
+        Ok(loaded) => {
+            let wrong = certificates::check(&loaded.config);
+            match wrong.is_empty() {
+                true => (true, loaded.warnings),
+                false => (false, certificates::placed(path, &loaded.source, &wrong)),
+            }
+        }
         Err(problems) => (false, problems),
     };
     // Problems are what was asked for, so they go to standard output.

@@ -2,11 +2,12 @@
 
 use crate::{
     admin::Admin,
+    certificates,
     reload::{self, Trigger},
     state::{ReloadRequest, State},
     stop,
 };
-use evenkeel_config::Watch;
+use evenkeel_config::{Change, Watch};
 use evenkeel_telemetry::logging::Logging;
 use sd_notify::NotifyState;
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc};
@@ -61,7 +62,10 @@ impl Control {
         let mut end = std::pin::pin!(end);
         loop {
             tokio::select! {
-                () = self.watch.changed() => self.reload(Trigger::File).await,
+                change = self.watch.changed() => match change {
+                    Change::Configuration => self.reload(Trigger::File).await,
+                    Change::Named => certificates::reload(&self).await,
+                },
                 _ = self.signals.hangup.recv() => self.reload(Trigger::Signal).await,
                 Some(request) = self.reload_requests.recv() => self.reload(Trigger::Api(request)).await,
                 _ = self.signals.reopen.recv() => {

@@ -1,6 +1,7 @@
 //! The command `evenkeel`. The only room from which all others are seen: it starts, reloads and stops, and does nothing itself.
 
 mod admin;
+mod certificates;
 mod check;
 mod control;
 mod demo;

@@ -3,13 +3,14 @@
 
 use crate::{
     admin::{self, Bound},
+    certificates,
     control::Control,
     start,
     state::ReloadRequest,
 };
 use evenkeel_admin::{LastReload, ReloadView};
 use evenkeel_config::{Loaded, Problems, load};
-use evenkeel_proxy::Prepared;
+use evenkeel_proxy::{BuildError, Prepared, PublishError};
 use evenkeel_telemetry::{access_log, process::Reload};
 use std::{sync::Arc, time::SystemTime};
 
@@ -25,7 +26,6 @@ pub(crate) enum Trigger {
 
 /// A change that can no longer fail.
 struct Change {
-    loaded: Loaded,
     prepared: Prepared,
     access_log: access_log::Prepared,
     /// Where the admin listener moves to, if it moves.
@@ -65,18 +65,36 @@ async fn try_reload(control: &mut Control) -> Result<ReloadView, Vec<String>> {
     let hash = loaded.hash.to_string();
     let running = control.state.view().hash.clone();
     if hash == running {
+        if loaded.config.files().next().is_some() {
+            certificates::reload(control).await;
+        }
         let generation = control.state.proxy.generation();
         return Ok(ReloadView { changed: false, hash, generation });
     }
-    let change = prepare(control, loaded).await.map_err(|error| vec![format!("{error:#}")])?;
-    Ok(commit(control, change).await)
+    let before = control.state.proxy.snapshot().config().files().cloned().collect::<Vec<_>>();
+    let after = loaded.config.files().cloned().collect::<Vec<_>>();
+    control.watch.named([before.as_slice(), after.as_slice()].concat());
+    let prepared = prepare(control, &loaded).await;
+    control.watch.named(if prepared.is_ok() { after } else { before });
+    let change = prepared.map_err(|error| explain(control, &loaded, &error))?;
+    Ok(commit(control, loaded, change).await)
 }
 
 fn lines(problems: &Problems) -> Vec<String> {
     problems.to_string().lines().map(str::to_owned).collect()
 }
 
-async fn prepare(control: &Control, loaded: Loaded) -> anyhow::Result<Change> {
+/// One sentence for each problem; those of certificates with their place.
+fn explain(control: &Control, loaded: &Loaded, error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<PublishError>() {
+        Some(PublishError::Build(BuildError::Tls(problems))) => {
+            lines(&certificates::placed(&control.path, &loaded.source, problems))
+        }
+        _ => vec![format!("{error:#}")],
+    }
+}
+
+async fn prepare(control: &Control, loaded: &Loaded) -> anyhow::Result<Change> {
     let settings = &loaded.config;
     let admin =
         control.admin.moves(settings.admin.as_ref()).then(|| admin::bind(settings.admin.as_ref())).transpose()?;
@@ -84,11 +102,11 @@ async fn prepare(control: &Control, loaded: Loaded) -> anyhow::Result<Change> {
     let state = Arc::clone(&control.state);
     let config = settings.clone();
     let prepared = tokio::task::spawn_blocking(move || state.proxy.prepare(config)).await??;
-    Ok(Change { loaded, prepared, access_log, admin })
+    Ok(Change { prepared, access_log, admin })
 }
 
-async fn commit(control: &mut Control, change: Change) -> ReloadView {
-    let Change { loaded, prepared, access_log, admin } = change;
+async fn commit(control: &mut Control, loaded: Loaded, change: Change) -> ReloadView {
+    let Change { prepared, access_log, admin } = change;
     let state = Arc::clone(&control.state);
     // The verdicts of new endpoints are set before a worker can see them.
     start::resolve(prepared.snapshot()).await;
@@ -96,6 +114,7 @@ async fn commit(control: &mut Control, change: Change) -> ReloadView {
     let (generation, served) = state.proxy.commit(prepared);
     served.wait().await;
     state.access_log.apply(access_log);
+    state.process.certificates_read(true, false);
     control.logging.set(loaded.config.log);
     if let Some(bound) = admin
         && let Err(error) = control.admin.move_to(bound, &state).await

@@ -1,7 +1,7 @@
 //! From nothing to serving. Whatever cannot be had is said at once, and the process ends with status 2.
 
 use crate::{
-    REVISION, VERSION, admin,
+    REVISION, VERSION, admin, certificates,
     check::REFUSED,
     control::{self, Control},
     state::State,
@@ -55,6 +55,14 @@ pub(crate) fn run_until(path: &Path, ready: impl FnOnce(&Ready), end: impl Futur
         }
     };
     watch.seen(loaded.hash);
+    watch.named(loaded.config.files().cloned().collect());
+    let wrong = certificates::check(&loaded.config);
+    if !wrong.is_empty() {
+        let problems = certificates::placed(path, &loaded.source, &wrong);
+        eprint!("{}", problems.render(stderr().is_terminal()));
+        eprintln!("{}: not started ({})", path.display(), problems.summary());
+        return ExitCode::from(REFUSED);
+    }
     eprint!("{}", loaded.warnings.render(stderr().is_terminal()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {

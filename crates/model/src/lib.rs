@@ -12,6 +12,7 @@ mod name;
 mod policy;
 mod probe;
 mod route;
+mod tls;
 mod units;
 mod upgrade;
 mod upstream;
@@ -24,6 +25,9 @@ pub use name::{ListenerName, NameError, RouteName, UpstreamName};
 pub use policy::{ClientTimeouts, Forwarded, Limits, Pool, RateMin, Underscores, UpstreamTimeouts};
 pub use probe::{HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
+pub use tls::{
+    CertificateFiles, ClientAuth, ClientAuthMode, HANDSHAKE_TIMEOUT, Protocol, Tls, TlsVersion, UnknownNames,
+};
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
 pub use upgrade::{UpgradeToken, UpgradeTokenError};
 pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream};

@@ -1,14 +1,16 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, ListenerName};
+use crate::{Address, ClientTimeouts, ListenerName, Tls};
 
-/// A place where we accept connections. It speaks HTTP/1.1; TLS and TCP get their fields with their feature.
+/// A place where we accept connections. It speaks HTTP/1.1, within TLS where there are certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name, which is its identity over reloads.
     pub name: ListenerName,
     /// Where it listens. Port 0 takes a free port.
     pub listen: Address,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Tls>,
     /// How long we wait for its clients.
     pub timeouts: ClientTimeouts,
     /// What becomes of a request whose client has closed its sending side.

@@ -1,10 +1,12 @@
 //! How long we wait and how much we hold. Each default has its reason.
 
-use crate::{ByteSize, Duration};
+use crate::{ByteSize, Duration, HANDSHAKE_TIMEOUT};
 
 /// How long we wait for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientTimeouts {
+    /// From accept to the end of the TLS handshake.
+    pub tls: Duration,
     /// From a request's first byte (on a new connection: from accept) to the end of its head.
     pub request_head: Duration,
     /// Without a byte of the request body while we want one, or of the response taken while we offer one.
@@ -28,6 +30,7 @@ impl Default for ClientTimeouts {
     fn default() -> Self {
         // 75 s is nginx's keepalive_timeout (ngx_http_core_module), which clients and other balancers expect.
         Self {
+            tls: HANDSHAKE_TIMEOUT,
             request_head: Duration::from_secs(10),
             body_stall: Duration::from_secs(30),
             idle: Duration::from_secs(75),

@@ -11,6 +11,7 @@ pub mod proxy_protocol;
 mod relay;
 mod stream;
 mod target;
+pub mod tls;
 mod watched;
 
 pub use connect::{ConnectError, connect, connect_port};

@@ -1,10 +1,10 @@
-//! One connection, TCP or unix.
+//! One connection, TCP or unix, perhaps with TLS over it.
 
 use rustix::net::{RecvFlags, recv};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsStream;
 
 /// Up to this many bytes in pieces are copied together before they are written.
 const GATHER_MAX: usize = 2048;
@@ -24,6 +25,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Within TLS, over one of the others. Boxed: it is large, and the others need not be.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// The other side of an accepted connection.
@@ -56,35 +59,53 @@ impl fmt::Display for Peer {
 }
 
 impl Stream {
-    /// Waits for bytes, and copies what is there without taking it: it will be read again. 0: the peer has ended its side.
-    ///
-    /// # Errors
-    /// The kernel's word.
-    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.peek(buffer).await,
-            Self::Unix(stream) => {
-                let look = || Ok(recv(stream, &mut *buffer, RecvFlags::PEEK)?.0);
-                stream.async_io(Interest::READABLE, look).await
-            }
-        }
-    }
-
     /// Our own address, where there is one.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.local(),
         }
     }
 
     /// When this connection is closed, the peer gets a reset instead of an orderly end. The only way to show that an answer
     /// which ends with the connection (RFC 9112, section 6.3, rule 8) was cut: an orderly end would look complete.
+    ///
+    /// Within TLS the end is told by a `close_notify`, which is sent by `shutdown` and by nothing else; without it, and with the reset,
+    /// the answer is cut for both layers.
     pub fn abort_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        match self {
             // Failing means that the connection is gone already.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            Self::Tcp(stream) => drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.abort_on_close(),
+        }
+    }
+
+    /// Waits for bytes and looks at them without taking them; 0 when the peer has ended. Of the socket: what is within TLS cannot be
+    /// looked at.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let look = |fd: BorrowedFd<'_>, bytes: &mut [u8]| {
+            let (seen, _) = recv(fd, bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+            Ok(seen)
+        };
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || look(stream.as_fd(), bytes)).await,
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The socket beneath.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.fd(),
         }
     }
 }
@@ -98,12 +119,9 @@ impl Stream {
     #[must_use]
     #[expect(unsafe_code, reason = "rustix knows no safe form of this question")]
     pub fn unsent(&self) -> u64 {
-        let fd = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        };
         // SAFETY: this request writes one `int` and touches nothing else (Linux, net/ipv4/tcp.c and net/unix/af_unix.c).
-        let unsent = unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
+        let unsent =
+            unsafe { rustix::ioctl::ioctl(self.fd(), rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
         unsent.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
     }
 }
@@ -113,6 +131,7 @@ macro_rules! either {
         match $self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).$method($($arg),*),
             Stream::Unix(stream) => Pin::new(stream).$method($($arg),*),
+            Stream::Tls(stream) => Pin::new(&mut **stream).$method($($arg),*),
         }
     };
 }

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recv};
 use std::{
     cell::Cell,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -35,10 +35,7 @@ impl Watched {
     /// Takes a stream, and gives the watch over it.
     #[must_use]
     pub fn new(stream: Stream) -> (Self, Watch) {
-        let fd = match &stream {
-            Stream::Tcp(stream) => stream.as_fd().as_raw_fd(),
-            Stream::Unix(stream) => stream.as_fd().as_raw_fd(),
-        };
+        let fd = stream.fd().as_raw_fd();
         let open = Rc::new(Cell::new(Some(fd)));
         (Self { stream, open: Rc::clone(&open) }, Watch(open))
     }

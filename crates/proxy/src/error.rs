@@ -88,6 +88,9 @@ pub enum ProxyError {
     /// It has passed us too often: RFC 9110, section 7.6.3, has `Via` to find this out.
     #[error("the request goes round in a circle")]
     Loop,
+    /// The connection's certificate is not for this host: RFC 9110, section 15.5.20.
+    #[error("this connection is not for this host")]
+    Misdirected,
     /// No route matches.
     #[error("no route matches this host and path")]
     NoRoute,
@@ -148,6 +151,7 @@ impl ProxyError {
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
             Self::Loop => Reason::Loop,
+            Self::Misdirected => Reason::Misdirected,
             Self::NoRoute => Reason::NoRoute,
             Self::NoEndpoint { .. } => Reason::NoEndpoint,
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
@@ -171,6 +175,7 @@ impl ProxyError {
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 5842, section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed { .. } | Self::UpstreamReset { .. } | Self::MalformedResponse { .. } => {
@@ -195,6 +200,7 @@ impl ProxyError {
             Self::UriTooLong
             | Self::MethodRefused
             | Self::Loop
+            | Self::Misdirected
             | Self::NoRoute
             | Self::NoEndpoint { .. }
             | Self::ConnectFailed { .. }

@@ -23,6 +23,6 @@ pub use body::{Body, BodyError};
 pub use error::{MalformedRequest, MalformedResponse, ProxyError};
 pub use filter::{CustomFilter, Flow};
 pub use malformed::{Head, LastErrors, Malformed};
-pub use proxy::{Builder, Layered, Prepared, Proxy, PublishError, Served};
+pub use proxy::{Builder, CertificatesReloaded, Layered, Prepared, Proxy, PublishError, Served};
 pub use request::ProxyService;
 pub use snapshot::{BuildError, EndpointPart, ListenerPart, Snapshot, UpstreamPart};

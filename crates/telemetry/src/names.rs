@@ -101,6 +101,15 @@ families! {
     BYTES = Counter "evenkeel_bytes_total"
         "Bytes received from clients (in) and sent to them (out).";
 
+    TLS_HANDSHAKES = Counter "evenkeel_tls_handshakes_total"
+        "TLS handshakes with clients that ended, by result.";
+    TLS_CERTIFICATE_NOT_AFTER = Gauge "evenkeel_tls_certificate_not_after_timestamp_seconds"
+        "When the first certificate in use for a name expires, in seconds since 1970.";
+    TLS_CERTIFICATE_RELOADS = Counter "evenkeel_tls_certificate_reloads_total"
+        "Readings of certificates after their files changed, by result; a failure keeps the old ones.";
+    TLS_CERTIFICATE_LAST_RELOAD_SUCCESSFUL = Gauge "evenkeel_tls_certificate_last_reload_successful"
+        "1 when all files of certificates were good when last read, 0 when an old one is in use instead.";
+
     WORKER_LOOP_LAG = Gauge "evenkeel_worker_loop_lag_seconds"
         "How late the worker's last timer was: how long a ready task waits for its turn.";
 

@@ -56,15 +56,19 @@ impl Process {
                 names::CONFIG_LAST_RELOAD_SUCCESSFUL,
                 names::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP,
                 names::CONFIG_RELOADS,
+                names::TLS_CERTIFICATE_RELOADS,
+                names::TLS_CERTIFICATE_LAST_RELOAD_SUCCESSFUL,
             ] {
                 describe(&family);
             }
             let labels = [("version", version.to_owned()), ("revision", revision.to_owned())];
             metrics::gauge!(names::BUILD_INFO.name, &labels).set(1.0);
             metrics::gauge!(names::CONFIG_LAST_RELOAD_SUCCESSFUL.name).set(0.0);
+            metrics::gauge!(names::TLS_CERTIFICATE_LAST_RELOAD_SUCCESSFUL.name).set(1.0);
             metrics::gauge!(names::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP.name).set(0.0);
             for result in [SUCCESS, FAILURE] {
                 metrics::counter!(names::CONFIG_RELOADS.name, "result" => result).absolute(0);
+                metrics::counter!(names::TLS_CERTIFICATE_RELOADS.name, "result" => result).absolute(0);
             }
         });
         process
@@ -97,6 +101,18 @@ impl Process {
             }
         };
         self.record(|| metrics::counter!(names::CONFIG_RELOADS.name, "result" => result).increment(1));
+    }
+
+    /// All files of certificates were good: as they were read with a configuration (`again` is false), or again after one changed.
+    pub fn certificates_read(&self, good: bool, again: bool) {
+        self.record(|| {
+            let gauge = metrics::gauge!(names::TLS_CERTIFICATE_LAST_RELOAD_SUCCESSFUL.name);
+            gauge.set(f64::from(u8::from(good)));
+            if again {
+                let result = if good { SUCCESS } else { FAILURE };
+                metrics::counter!(names::TLS_CERTIFICATE_RELOADS.name, "result" => result).increment(1);
+            }
+        });
     }
 
     /// The page, in the text format of [`Exposition`]. Reads `/proc` where there is one: not for a worker.

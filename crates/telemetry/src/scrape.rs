@@ -7,10 +7,13 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, ListenerCells, MethodLabel, PerWorker,
-    Reason, RetryOutcome, RouteCells, UpstreamCells, WorkerCells,
+    Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The name of a thing and what is counted for it.
 pub type Named<'a, T> = (&'a str, &'a PerWorker<T>);
@@ -158,10 +161,30 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
             page.sample(&[("listener", listener)], sum(cells, count));
         }
     }
+    page.family(&names::TLS_HANDSHAKES);
+    for (listener, cells) in listeners {
+        for result in TlsHandshake::ALL {
+            let labels = [("listener", *listener), ("result", result.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.handshakes(result).get()));
+        }
+    }
     page.family(&names::BYTES);
     for (listener, cells) in listeners {
         page.sample(&[("listener", listener), ("direction", "in")], sum(cells, |cell| cell.bytes_in.get()));
         page.sample(&[("listener", listener), ("direction", "out")], sum(cells, |cell| cell.bytes_out.get()));
+    }
+}
+
+/// Writes when certificates end: for each name the earliest, as it is the one that hurts first.
+pub fn certificates(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
+    let mut earliest: BTreeMap<String, SystemTime> = BTreeMap::new();
+    for (name, end) in ends {
+        earliest.entry(name).and_modify(|known| *known = end.min(*known)).or_insert(end);
+    }
+    page.family(&names::TLS_CERTIFICATE_NOT_AFTER);
+    for (name, end) in earliest {
+        let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        page.sample(&[("name", name.as_str())], seconds);
     }
 }
 
@@ -227,6 +250,8 @@ mod tests {
         };
         endpoints(&mut page, &[series, EndpointSeries { endpoint: "unix:/run/\"a\\b\".sock", ..series }]);
         listeners(&mut page, &[("web", &listener)]);
+        let end = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        certificates(&mut page, [("a.example".to_owned(), end(20)), ("a.example".to_owned(), end(10))]);
         workers(&mut page, &worker);
         page
     }

@@ -8,6 +8,7 @@
 //! A mistake of the harness or of the test is a panic with a sentence, never an error value; only what the peer does is
 //! a value to be looked at.
 
+mod certificates;
 mod chance;
 mod client;
 mod eventually;
@@ -16,11 +17,13 @@ mod load;
 mod origin;
 mod place;
 mod proxy;
+mod tls;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use certificates::{Authority, Issued, Order};
 pub use chance::Chance;
 pub use client::{Ask, Client, Failure, Repeat, Response};
 pub use eventually::{BOUND, eventually, eventually_within, in_time, until, until_within};
@@ -28,4 +31,5 @@ pub use load::{Load, Report, Running};
 pub use origin::{Answer, DeadEndpoint, Origin, OriginBuilder, Seen};
 pub use place::{Door, Place, Socket, unused_port};
 pub use proxy::{Builder, CommandEnd, ConfigFile, Edit, Exit, Metrics, Proxy, Sample, Signal, binary, run_command};
+pub use tls::{Secured, TlsClient};
 pub use wire::{Ending, RawOrigin, RawResponse, Script, Wire};

@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
 };
+use tokio_rustls::TlsStream;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,13 +109,20 @@ pub enum Socket {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Within TLS.
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Socket {
     /// Drops the connection so that a TCP peer gets a RST instead of a FIN.
     pub fn reset(self) {
-        if let Self::Tcp(stream) = &self {
-            stream.set_zero_linger().expect("SO_LINGER can be set on an open socket");
+        match self {
+            Self::Tcp(stream) => stream.set_zero_linger().expect("SO_LINGER can be set on an open socket"),
+            Self::Unix(_) => {}
+            Self::Tls(stream) => match *stream {
+                TlsStream::Client(stream) => stream.into_inner().0.reset(),
+                TlsStream::Server(stream) => stream.into_inner().0.reset(),
+            },
         }
     }
 }
@@ -124,6 +132,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
 }
@@ -133,6 +142,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
 
@@ -140,6 +150,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -147,6 +158,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! `[listeners.NAME]`: where connections are accepted.
 
-use super::{Placed, field};
+use super::{
+    Placed, field,
+    tls::{self, TLS},
+};
 use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
 use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName};
+use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
     doc: "A place where connections are accepted. Its name is its identity: over a reload it keeps its connections and counters.",
@@ -28,6 +32,12 @@ pub(super) static LISTENER: Table = Table {
             "true: answers made here, and not by an endpoint, say why in a Proxy-Status field (RFC 9209). It tells clients a little of what \
              lies behind, so write it for clients of your own.",
         ),
+        Key::optional(
+            "tls",
+            Shape::Table(&TLS),
+            "nothing is encrypted",
+            "TLS to clients. Written, the listener speaks nothing else.",
+        ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
         Key::preset(
             "half_closed_clients",
@@ -37,17 +47,23 @@ pub(super) static LISTENER: Table = Table {
              endpoint as well. serve: it is answered; take it for clients that do so, such as nc -N.",
         ),
     ],
-    later: &["tls", "upstream", "proxy_protocol", "http2", "http3", "connections_max"],
+    later: &["upstream", "proxy_protocol", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
     doc: "How long a client is waited for.",
     keys: &[
         Key::preset(
+            "tls",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "From accept to the end of the TLS handshake. Raise it for clients on very poor lines.",
+        ),
+        Key::preset(
             "request_head",
             Shape::TIMEOUT,
             Literal::Text("10s"),
-            "From a request's first byte (on a new connection: from accept) to the end of its head. A client that is slower is gone. \
+            "From a request's first byte (on a new connection: from accept, or the end of the handshake) to the end of its head. A client that is slower is gone. \
              Raise it for clients on very poor lines.",
         ),
         Key::preset(
@@ -78,7 +94,7 @@ static TIMEOUTS: Table = Table {
             "For so long a client may be slower. Keep it above 10s: what a client has taken is told to its peer in steps.",
         ),
     ],
-    later: &["tls", "total"],
+    later: &["total"],
 };
 
 /// A listener whose address has not been compared with others yet.
@@ -90,7 +106,7 @@ pub(crate) struct ListenerDraft<'a> {
     pub(crate) listener: Option<Listener>,
 }
 
-pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
+pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<'a>> {
     let name = entry.parsed_name::<ListenerName>();
     let section = entry.node.section(&LISTENER)?;
     let address = section
@@ -102,9 +118,13 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
     };
-    let listener = name.zip(address.as_ref()).map(|(name, address)| Listener {
+    let tls = section.section("tls").map(|section| tls::read(&section, folder));
+    // Where `tls` is written and wrong, there is no listener: one without it would be another.
+    let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
+    let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
+        tls: tls.flatten(),
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),
@@ -114,6 +134,7 @@ pub(super) fn read(entry: Entry<'_>) -> Option<ListenerDraft<'_>> {
 
 fn timeouts(section: &Section<'_>) -> ClientTimeouts {
     ClientTimeouts {
+        tls: section.preset("tls"),
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),
         idle: section.preset("idle"),

@@ -11,6 +11,7 @@ mod listener;
 mod process;
 mod root;
 mod route;
+mod tls;
 mod upstream;
 
 pub(crate) use listener::ListenerDraft;

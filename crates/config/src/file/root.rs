@@ -104,13 +104,13 @@ pub(crate) fn read<'a>(root: &Section<'a>, folder: &Path) -> Draft<'a> {
         drain: process::drain(root),
         access_log: root.section("access_log").map(|section| process::access_log(&section, folder)),
         log: process::log(root),
-        listeners: listeners(root),
+        listeners: listeners(root, folder),
         routes,
         upstreams: entries(root, "upstreams").into_iter().filter_map(upstream::read).collect(),
     }
 }
 
-fn listeners<'a>(root: &Section<'a>) -> Vec<ListenerDraft<'a>> {
+fn listeners<'a>(root: &Section<'a>, folder: &Path) -> Vec<ListenerDraft<'a>> {
     let Some(node) = root.node("listeners") else {
         let hint = "write a section such as [listeners.web] with listen = \"0.0.0.0:8080\"";
         root.missing("listeners", "no listener: nothing would be accepted".to_owned(), Some(hint.to_owned()));
@@ -119,7 +119,7 @@ fn listeners<'a>(root: &Section<'a>) -> Vec<ListenerDraft<'a>> {
     if node.is_empty_table() {
         node.refuse("no listener: nothing would be accepted", "write a section such as [listeners.web]");
     }
-    entries(root, "listeners").into_iter().filter_map(listener::read).collect()
+    entries(root, "listeners").into_iter().filter_map(|entry| listener::read(entry, folder)).collect()
 }
 
 fn entries<'a>(root: &Section<'a>, name: &str) -> Vec<Entry<'a>> {

@@ -9,4 +9,4 @@ mod value;
 
 pub(crate) use node::{Entry, Node};
 pub(crate) use section::Section;
-pub(crate) use value::Word;
+pub(crate) use value::{Value, Word};

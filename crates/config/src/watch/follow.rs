@@ -1,4 +1,4 @@
-//! Watches the folders on the way to the file, wherever the way leads now.
+//! Watches the folders on the way to some files, wherever the ways lead now.
 
 use super::steps::steps;
 use notify::{
@@ -23,7 +23,7 @@ type Relevant = Arc<Mutex<BTreeSet<PathBuf>>>;
 type Identity = (u64, u64, Option<SystemTime>);
 
 pub(super) struct Follower {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     watcher: Option<RecommendedWatcher>,
     relevant: Relevant,
     watched: BTreeMap<PathBuf, Identity>,
@@ -50,7 +50,7 @@ impl Follower {
     /// Hears nothing.
     pub(super) fn deaf(path: &Path) -> Self {
         Self {
-            path: path.to_owned(),
+            paths: vec![path.to_owned()],
             watcher: None,
             relevant: Relevant::default(),
             watched: BTreeMap::new(),
@@ -58,11 +58,17 @@ impl Follower {
         }
     }
 
-    /// Watches the folders that lead to the file now, and no others. Watches folders and not files, since a file that is renamed over
+    /// From now on also these, beside the first one.
+    pub(super) fn watch_also(&mut self, files: &[PathBuf]) {
+        self.paths.truncate(1);
+        self.paths.extend_from_slice(files);
+    }
+
+    /// Watches the folders that lead to the files now, and no others. Watches folders and not files, since a file that is renamed over
     /// takes its watch away with it.
     pub(super) fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let steps = steps(&self.path);
+        let steps: BTreeSet<PathBuf> = self.paths.iter().flat_map(|path| steps(path)).collect();
         let folders: BTreeMap<PathBuf, Identity> = steps.iter().filter_map(|step| identified(step.parent()?)).collect();
         *self.relevant.lock().unwrap_or_else(PoisonError::into_inner) = steps;
         if folders == self.watched {
@@ -108,6 +114,6 @@ fn is_hint(event: &Event, relevant: &Relevant) -> bool {
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower").field("path", &self.path).field("watched", &self.watched).finish_non_exhaustive()
+        f.debug_struct("Follower").field("paths", &self.paths).field("watched", &self.watched).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Tells when the configuration file has another content.
+//! Tells when the configuration file, or a file that it names, has another content.
 //!
 //! Events of the file system are only hints: after one the file is read, and only another content hash counts, once it has been quiet for
 //! a moment. A slow poll covers what gives no events (NFS, bind mounts). What is done about a change is decided above.
@@ -11,6 +11,7 @@ use crate::{ContentHash, load};
 use debounce::Debounce;
 use follow::Follower;
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,16 +24,30 @@ use tokio::{
 /// How often the file is read although nothing was heard of it.
 const POLL: Duration = Duration::from_secs(10);
 
-/// A watch over one file and every link on the way to it.
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The configuration file.
+    Configuration,
+    /// A file that it names, and not the configuration itself.
+    Named,
+}
+
+/// A watch over the configuration file, the files that it names, and every link on the way to them.
 #[derive(Debug)]
 pub struct Watch {
     path: PathBuf,
+    named: Vec<PathBuf>,
     seen: Content,
+    named_seen: Vec<Content>,
     hints: Arc<Notify>,
     follower: Arc<Mutex<Follower>>,
 }
 
-/// What reading the file gave.
+/// What reading all files gave: the configuration, then those that it names, in their order.
+type Seen = (Content, Vec<Content>);
+
+/// What reading one file gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Bytes(ContentHash),
@@ -54,7 +69,8 @@ impl Watch {
     fn with(path: &Path, hints: Arc<Notify>, mut follower: Follower) -> Self {
         follower.follow();
         let seen = Content::of(path);
-        Self { path: path.to_owned(), seen, hints, follower: Arc::new(Mutex::new(follower)) }
+        let (named, named_seen) = (Vec::new(), Vec::new());
+        Self { path: path.to_owned(), named, seen, named_seen, hints, follower: Arc::new(Mutex::new(follower)) }
     }
 
     /// This content is known: it has been loaded otherwise (at start, by signal, by the admin API).
@@ -62,27 +78,48 @@ impl Watch {
         self.seen = Content::Bytes(hash);
     }
 
-    /// Waits until the file's content differs from what was last seen, and has been quiet for 50 ms (or changing for 500 ms). A file that
+    /// Watches these files as well, and of those named before only the ones that are among them. What new ones contain now counts as
+    /// seen; name them before they are loaded, so that no change falls in between. Reads them once, blocking.
+    pub fn named(&mut self, files: Vec<PathBuf>) {
+        if files == self.named {
+            return;
+        }
+        let known: HashMap<&PathBuf, Content> = self.named.iter().zip(self.named_seen.iter().copied()).collect();
+        let seen = files.iter().map(|path| known.get(path).copied());
+        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        follower.watch_also(&files);
+        follower.follow();
+        drop(follower);
+        let seen = seen.zip(&files).map(|(known, path)| known.unwrap_or_else(|| Content::of(path))).collect();
+        (self.named, self.named_seen) = (files, seen);
+    }
+
+    /// Waits until the content of a file differs from what was last seen, and has been quiet for 50 ms (or changing for 500 ms). A file that
     /// is gone is waited for until those 500 ms are over; then that counts as a change, and loading it will say what is wrong.
     ///
     /// May be dropped and called again at any point without missing a change.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&mut self) -> Change {
         loop {
-            if self.look().await == self.seen {
+            if self.look().await == self.all_seen() {
                 // Woken or not: the next look decides.
                 let _ = timeout(POLL, self.hints.notified()).await;
                 continue;
             }
-            let content = self.settle().await;
+            let (content, named) = self.settle().await;
             if content != self.seen {
+                // Of the others is told next: this one may be refused.
                 self.seen = content;
-                return;
+                return Change::Configuration;
+            }
+            if named != self.named_seen {
+                self.named_seen = named;
+                return Change::Named;
             }
         }
     }
 
     /// The content once it has come to rest.
-    async fn settle(&self) -> Content {
+    async fn settle(&self) -> Seen {
         let mut debounce = Debounce::begin(Instant::now());
         loop {
             let hinted = timeout_at(debounce.deadline(), self.hints.notified()).await.is_ok();
@@ -91,23 +128,29 @@ impl Watch {
                 continue;
             }
             let content = self.look().await;
-            if content != Content::Unreadable || debounce.is_over(now) {
+            let (configuration, named) = &content;
+            let all = *configuration != Content::Unreadable && !named.contains(&Content::Unreadable);
+            if all || debounce.is_over(now) {
                 return content;
             }
             debounce.wait_to_the_end();
         }
     }
 
-    /// What the file contains now. Reads in a blocking task: on a dead network mount, probes and metrics go on.
-    async fn look(&self) -> Content {
-        let (path, follower) = (self.path.clone(), Arc::clone(&self.follower));
+    fn all_seen(&self) -> Seen {
+        (self.seen, self.named_seen.clone())
+    }
+
+    /// What the files contain now. Reads in a blocking task: on a dead network mount, probes and metrics go on.
+    async fn look(&self) -> Seen {
+        let (path, named, follower) = (self.path.clone(), self.named.clone(), Arc::clone(&self.follower));
         let read = tokio::task::spawn_blocking(move || {
             // First the watch, then the reading: a change in between is read or heard of.
             follower.lock().unwrap_or_else(PoisonError::into_inner).follow();
-            Content::of(&path)
+            (Content::of(&path), named.iter().map(|path| Content::of(path)).collect())
         });
         // The task ends early only when the runtime does.
-        read.await.unwrap_or(self.seen)
+        read.await.unwrap_or_else(|_| self.all_seen())
     }
 }
 

@@ -99,7 +99,7 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     let later = |key: &str| {
         format!("\"{key}\" is not in this version | {key} | the key is reserved for a later one: take it out")
     };
-    assert_eq!(listener("tls = {}"), [later("tls")]);
+    assert_eq!(listener("http2 = {}"), [later("http2")]);
     assert_eq!(listener("proxy_protocol = \"serve\""), [later("proxy_protocol")]);
     assert_eq!(listener("protocol = \"h2c\""), ["\"h2c\" is not in this version | \"h2c\" | in this one: \"http\""]);
     for key in ["priority", "zone", "connections_max"] {

@@ -2,7 +2,7 @@
 //!
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
-use super::tunnel::Tunnel;
+use super::{tls::Secured, tunnel::Tunnel};
 use crate::worker::{LocalListener, Pace, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
@@ -56,6 +56,8 @@ pub(crate) struct ClientConnection {
     http10: Cell<bool>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
+    /// Within TLS, once the handshake is over.
+    secured: OnceCell<Box<Secured>>,
     _permit: Permit,
 }
 
@@ -84,6 +86,7 @@ impl ClientConnection {
             gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
+            secured: OnceCell::new(),
             _permit: permit,
         };
         connection.cells().connections.add(1);
@@ -138,6 +141,18 @@ impl ClientConnection {
     /// Whether the connection must end with the request in progress, and at once if there is none.
     pub(crate) fn must_end(&self) -> bool {
         self.listener.ended.get() || self.worker.ends()
+    }
+
+    /// The handshake is over; from now on the first head is waited for.
+    pub(super) fn secured(&self, secured: Secured) {
+        self.timer.set(self.timeouts().request_head);
+        // There is one handshake for a connection.
+        let _ = self.secured.set(Box::new(secured));
+    }
+
+    /// What the TLS handshake has told, if there was one.
+    pub(crate) fn tls(&self) -> Option<&Secured> {
+        self.secured.get().map(|secured| &**secured)
     }
 
     /// What goes into `X-Forwarded-For`. RFC 7239, section 6, has `unknown` for a peer without address.

@@ -55,7 +55,7 @@ where
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
+pub(super) async fn serve<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {

@@ -3,10 +3,12 @@
 mod client;
 mod http1;
 mod io;
+mod open;
+mod tls;
 mod tunnel;
 mod turn;
 
 pub(crate) use client::ClientConnection;
-pub(crate) use http1::serve;
+pub(crate) use open::open;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use turn::Turn;

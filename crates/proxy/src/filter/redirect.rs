@@ -8,8 +8,14 @@ use evenkeel_model::{Redirect, RedirectScheme};
 use http::{HeaderValue, Request, Response, header};
 
 /// The redirect; what it does not name stays as it was asked for (Gateway API, `HTTPRequestRedirectFilter`).
-pub(super) fn answer(to: &Redirect, request: &Request<Body>) -> Result<Response<Body>, ProxyError> {
-    let location = location(to, request).ok_or(ProxyError::MalformedRequest(MalformedRequest::HostMissing))?;
+///
+/// `asked`: the scheme of the connection.
+pub(super) fn answer(
+    to: &Redirect,
+    request: &Request<Body>,
+    asked: RedirectScheme,
+) -> Result<Response<Body>, ProxyError> {
+    let location = location(to, request, asked).ok_or(ProxyError::MalformedRequest(MalformedRequest::HostMissing))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = to.status;
     response.headers_mut().insert(header::LOCATION, location);
@@ -18,14 +24,14 @@ pub(super) fn answer(to: &Redirect, request: &Request<Body>) -> Result<Response<
 }
 
 /// `None` without a host: HTTP/1.0 without a Host field cannot be redirected to an absolute place.
-fn location(to: &Redirect, request: &Request<Body>) -> Option<HeaderValue> {
+fn location(to: &Redirect, request: &Request<Body>, asked_scheme: RedirectScheme) -> Option<HeaderValue> {
     let asked = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("");
     let (asked_host, asked_port) = split_port(asked);
     let host = to.host.as_deref().unwrap_or(asked_host);
     if host.is_empty() {
         return None;
     }
-    let scheme = to.scheme.unwrap_or(RedirectScheme::Http);
+    let scheme = to.scheme.unwrap_or(asked_scheme);
     // A port that was asked for belongs to the scheme that was asked for.
     let kept = if to.scheme.is_some() { None } else { asked_port };
     let port = to.port.map(|p| p.to_string()).or_else(|| kept.map(str::to_owned));
@@ -54,7 +60,7 @@ mod tests {
 
     fn go(to: &Redirect, host: &str, target: &str) -> String {
         let request = Request::get(target).header("host", host).body(Body::empty()).unwrap();
-        answer(to, &request).unwrap().headers()["location"].to_str().unwrap().to_owned()
+        answer(to, &request, RedirectScheme::Http).unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
     fn to() -> Redirect {

@@ -13,6 +13,7 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static HTTP: HeaderValue = HeaderValue::from_static("http");
+static HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// The client's address as trusted proxies tell it: the chain is walked from the right, and the first address that is no trusted
 /// proxy is the client. What stands further left could be anybody's invention; so could what stands left of an entry that is no
@@ -129,7 +130,8 @@ fn tell_x(headers: &mut HeaderMap, connection: &ClientConnection, trusted: bool)
     let chained = trusted && headers.contains_key(&X_FORWARDED_FOR);
     append(headers, &X_FORWARDED_FOR, connection.forwarded_for(), chained);
     if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(&X_FORWARDED_PROTO, HTTP.clone());
+        let scheme = if connection.tls().is_some() { &HTTPS } else { &HTTP };
+        headers.insert(&X_FORWARDED_PROTO, scheme.clone());
     }
     if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
         match headers.get(header::HOST).cloned() {
@@ -162,7 +164,8 @@ fn element(connection: &ClientConnection, host: Option<&HeaderValue>) -> HeaderV
         true => format!(";host={host}"),
         false => format!(";host=\"{host}\""),
     });
-    let element = format!("for={peer}{};proto=http", host.unwrap_or_default());
+    let scheme = if connection.tls().is_some() { "https" } else { "http" };
+    let element = format!("for={peer}{};proto={scheme}", host.unwrap_or_default());
     HeaderValue::try_from(element).expect("made of field values")
 }
 

@@ -69,11 +69,24 @@ pub(crate) fn prepare_request(
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
         headers.remove(&PROXY);
     }
+    identify(headers, exchange);
     chain::tell(headers, config.forwarded, survey.has(Known::Forwarded), exchange);
     let via = if version == Version::HTTP_10 { "1.0 evenkeel" } else { "1.1 evenkeel" };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
     headers.append(header::VIA, HeaderValue::from_static(via));
     Ok(())
+}
+
+/// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
+/// endpoint cannot see by which one a request came.
+fn identify(headers: &mut HeaderMap, exchange: &Exchange) {
+    for field in &exchange.snapshot().shared().identity_fields {
+        headers.remove(field);
+    }
+    let secured = exchange.connection().and_then(|connection| connection.tls());
+    if let Some((field, client)) = secured.and_then(|secured| secured.identity()) {
+        headers.insert(field, client.clone());
+    }
 }
 
 /// What an answer says about the connection that it came by.

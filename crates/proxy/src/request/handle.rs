@@ -30,6 +30,7 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
     target::check(request, &config.limits).inspect_err(|error| keep(error, request, exchange))?;
+    target::check_connection(request, exchange)?;
     let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);

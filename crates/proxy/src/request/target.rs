@@ -96,6 +96,22 @@ fn is_authority(text: &[u8]) -> bool {
     !host.is_empty() && host.len() <= 255 && port_fits
 }
 
+/// Whether the connection may carry requests for this host: see `connection::tls`.
+pub(crate) fn check_connection(request: &Request<Body>, exchange: &Exchange) -> Result<(), ProxyError> {
+    let Some(secured) = exchange.connection().and_then(|connection| connection.tls()) else { return Ok(()) };
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    // RFC 6066, section 3: a name in SNI has no trailing dot; addresses stand in no brackets in a certificate.
+    let name = without_port(host).trim_end_matches('.').trim_matches(['[', ']']);
+    if name.is_empty() || secured.serves(name) { Ok(()) } else { Err(ProxyError::Misdirected) }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    }
+}
+
 fn check_path(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
     let uri = request.uri();
     if uri.path() == "*" {

@@ -8,14 +8,19 @@ use crate::route::RouteTable;
 use evenkeel_balance::{Endpoint, EndpointSet, Flag, Generation, Member};
 use evenkeel_guard::{RetryBudget, RetryLimits};
 use evenkeel_model::{Address, Config, ListenerName, RouteName, Upstream, UpstreamName};
-use evenkeel_net::Target;
+use evenkeel_net::{
+    Target,
+    tls::{Ready, ServerTls, TlsProblem},
+};
 use evenkeel_telemetry::PerWorker;
+use http::HeaderName;
 use std::{
     collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 
 /// Why a configuration cannot become a snapshot. `evenkeel-config` finds these earlier and with their place; an embedder that
@@ -38,6 +43,9 @@ pub enum BuildError {
         /// What it names.
         listener: ListenerName,
     },
+    /// Files of listeners' `tls` are missing or do not fit.
+    #[error("{}", .0.iter().map(|(listener, problem)| format!("listener '{listener}': {problem}")).collect::<Vec<_>>().join("; "))]
+    Tls(Vec<(ListenerName, TlsProblem)>),
 }
 
 /// Numbers for listeners in metrics. A name that goes and comes back gets another one; after 65536 of them numbers repeat, and so may
@@ -45,13 +53,15 @@ pub enum BuildError {
 static NEXT_LISTENER: AtomicU16 = AtomicU16::new(0);
 
 impl Snapshot {
-    /// Builds what `config` says; parts that continue are taken from `previous`. `workers` is the number of threads that serve.
+    /// Builds what `config` says; parts that continue are taken from `previous`. `workers` is the number of threads that serve. Reads the
+    /// certificates that it names: not for a worker's thread.
     ///
     /// # Errors
     /// [`BuildError`].
     pub fn build(config: Config, workers: usize, previous: Option<&Self>) -> Result<Self, BuildError> {
         let before = Before::new(previous);
         let listeners: Box<[_]> = config.listeners.iter().map(|l| before.listener(&l.name, workers)).collect();
+        let tls = tls(&config, previous)?;
         let upstreams: Box<[_]> = config.upstreams.iter().map(|u| before.upstream(u, workers)).collect();
         let routes = routes(&config, &before, workers)?;
         let numbers: HashMap<&str, u16> =
@@ -59,11 +69,15 @@ impl Snapshot {
         let table = RouteTable::new(&config.routes, |name| numbers.get(name).copied());
         let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
         let malformed = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.malformed));
-        Ok(Self { config, listeners, table, routes, no_route, malformed, upstreams, workers })
+        let identity_fields = identity_fields(&config);
+        Ok(Self { config, listeners, tls, identity_fields, table, routes, no_route, malformed, upstreams, workers })
     }
 
-    /// Before the swap: endpoints that the file no longer drains may be chosen again.
+    /// Before the swap: certificates are shown to new clients, and endpoints that the file no longer drains may be chosen again.
     pub(crate) fn open(&self) {
+        for ready in self.tls.iter().flatten() {
+            ready.install();
+        }
         for (part, settings) in self.endpoints() {
             if !settings.drain {
                 part.endpoint.set(Flag::DrainingByFile, false);
@@ -95,6 +109,29 @@ impl Snapshot {
     fn endpoints(&self) -> impl Iterator<Item = (&Arc<EndpointPart>, &evenkeel_model::Endpoint)> {
         self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter().zip(&upstream.settings.endpoints))
     }
+}
+
+/// TLS of each listener that has it, read and checked; all that is wrong at once.
+fn tls(config: &Config, previous: Option<&Snapshot>) -> Result<Box<[Option<Ready>]>, BuildError> {
+    let now = SystemTime::now();
+    let mut problems = Vec::new();
+    let ready = config.listeners.iter().map(|listener| {
+        let before = previous.and_then(|previous| previous.tls_of(&listener.name));
+        let ready = listener.tls.as_ref().map(|settings| ServerTls::prepare(settings, before, now)).transpose();
+        let told = ready.map_err(|wrong| problems.extend(wrong.into_iter().map(|p| (listener.name.clone(), p))));
+        told.ok().flatten()
+    });
+    let ready = ready.collect();
+    if problems.is_empty() { Ok(ready) } else { Err(BuildError::Tls(problems)) }
+}
+
+/// The fields in which listeners tell endpoints who a client is by its certificate.
+fn identity_fields(config: &Config) -> Box<[HeaderName]> {
+    let auths = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.client_auth.as_ref());
+    let mut fields: Vec<_> = auths.map(|auth| auth.header.clone()).collect();
+    fields.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    fields.dedup();
+    fields.into()
 }
 
 fn routes(config: &Config, before: &Before<'_>, workers: usize) -> Result<Box<[RoutePart]>, BuildError> {

@@ -8,8 +8,12 @@ use crate::{malformed::Kept, route::RouteTable};
 use evenkeel_balance::{Endpoint, EndpointSet, Generation};
 use evenkeel_guard::RetryBudget;
 use evenkeel_model::{Config, ListenerName, RouteName, Upstream};
-use evenkeel_net::Target;
+use evenkeel_net::{
+    Target,
+    tls::{Ready, ServerTls},
+};
 use evenkeel_telemetry::{EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells};
+use http::HeaderName;
 use std::sync::Arc;
 
 /// Everything that a request needs to know, as it was at one moment. A request sees one snapshot from its first byte to its last.
@@ -17,6 +21,10 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub(crate) config: Config,
     pub(crate) listeners: Box<[Arc<ListenerPart>]>,
+    /// In the order of `listeners`: TLS of those that have it.
+    pub(crate) tls: Box<[Option<Ready>]>,
+    /// Fields that say who a client is by its certificate: nobody but us may write them.
+    pub(crate) identity_fields: Box<[HeaderName]>,
     pub(crate) table: RouteTable,
     /// In the order of the file, as `RouteTable` counts them.
     pub(crate) routes: Box<[RoutePart]>,
@@ -78,6 +86,12 @@ impl Snapshot {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// TLS of the listener of this name, if it has it.
+    pub(crate) fn tls_of(&self, name: &ListenerName) -> Option<&Arc<ServerTls>> {
+        let at = self.listeners.iter().position(|part| part.name == *name)?;
+        self.tls[at].as_ref().map(Ready::server)
     }
 
     /// All upstreams, in the order of the file.

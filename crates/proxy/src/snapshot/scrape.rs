@@ -34,5 +34,6 @@ impl Snapshot {
 
         let listeners: Vec<_> = self.listeners.iter().map(|part| (part.name.as_str(), &*part.cells)).collect();
         scrape::listeners(page, &listeners);
+        scrape::certificates(page, self.tls.iter().flatten().flat_map(|ready| ready.server().ends()));
     }
 }

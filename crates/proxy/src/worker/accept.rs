@@ -40,7 +40,7 @@ pub(super) async fn run<S>(
     let admit = |(stream, peer): (Stream, Peer), permit: Permit| {
         let listener = Rc::clone(&acceptor.listener.borrow());
         let connection = ClientConnection::new(&worker, &listener, peer, permit);
-        tokio::task::spawn_local(connection::serve(service.clone(), stream, connection));
+        tokio::task::spawn_local(connection::open(service.clone(), stream, connection));
     };
     loop {
         tokio::select! {

@@ -2,15 +2,17 @@
 
 mod accept;
 pub(crate) mod faults;
+mod handshakes;
 mod pace;
 mod reconcile;
+mod seldom;
 mod thread;
 mod timers;
 #[expect(clippy::module_inception, reason = "the room is named after its owner")]
 mod worker;
 
 pub(crate) use pace::Pace;
-pub(crate) use reconcile::{LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
+pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
 pub(crate) use worker::{CustomFilters, Worker};

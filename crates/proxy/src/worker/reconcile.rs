@@ -7,6 +7,8 @@ use crate::{
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
 use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
+use evenkeel_net::tls::ServerTls;
+use http::HeaderName;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -40,10 +42,20 @@ pub(crate) struct LocalListener {
     pub(crate) timeouts: Cell<ClientTimeouts>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
+    /// For new connections.
+    pub(crate) tls: RefCell<Option<ListenerTls>>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
     pub(crate) ended: Cell<bool>,
+}
+
+/// TLS of a listener.
+#[derive(Clone)]
+pub(crate) struct ListenerTls {
+    pub(crate) server: Arc<ServerTls>,
+    /// Where endpoints learn who a client is.
+    pub(crate) identity_field: Option<HeaderName>,
 }
 
 impl LocalListener {
@@ -54,6 +66,7 @@ impl LocalListener {
             timeouts: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
+            tls: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }

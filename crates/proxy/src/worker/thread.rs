@@ -2,7 +2,7 @@
 
 use super::{
     accept::{self, Acceptor},
-    reconcile::{LocalListener, LocalSnapshot},
+    reconcile::{ListenerTls, LocalListener, LocalSnapshot},
     timers::{TICK, Timers},
     worker::{CustomFilters, Phase, Worker},
 };
@@ -72,6 +72,7 @@ impl Seat {
             let snapshot = LocalSnapshot::new(self.snapshot, None, self.id, &mut rng);
             let worker = Worker::new(self.id, snapshot, timers, rng.next_u64(), self.log, self.cells, custom);
             spawn_local(tick(Rc::clone(&worker)));
+            spawn_local(Rc::clone(&worker.handshakes).run());
             let service = layer(ProxyService::new(Rc::clone(&worker)));
             let mut desk = Desk {
                 worker,
@@ -147,6 +148,12 @@ where
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);
+            listener.tls.replace(settings.tls.as_ref().zip(snapshot.tls_of(&settings.name)).map(
+                |(settings, server)| {
+                    let identity_field = settings.client_auth.as_ref().map(|auth| auth.header.clone());
+                    ListenerTls { server: Arc::clone(server), identity_field }
+                },
+            ));
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));

@@ -1,6 +1,6 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
-use super::{reconcile::LocalSnapshot, timers::Timers};
+use super::{handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
 use crate::{error::ProxyError, filter::CustomFilter, malformed::Heard};
 use evenkeel_balance::Rng;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
@@ -53,6 +53,9 @@ pub(crate) struct Worker {
     /// The head that a client has sent last, and that which an endpoint has.
     pub(crate) asked: Heard,
     pub(crate) answered: Heard,
+    pub(crate) handshakes: Rc<Handshakes>,
+    /// Handshakes that failed.
+    pub(crate) handshakes_told: Seldom,
 }
 
 impl Worker {
@@ -67,6 +70,8 @@ impl Worker {
     ) -> Rc<Self> {
         Rc::new(Self {
             id,
+            handshakes: Handshakes::new(),
+            handshakes_told: Seldom::new(&timers),
             timers,
             snapshot: RefCell::new(snapshot),
             rng: RefCell::new(Rng::from_seed(seed)),

@@ -2,7 +2,7 @@
 //!
 //! [`PerWorker`]: super::PerWorker
 
-use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Reason, RequestTable, RetryOutcome};
+use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Reason, RequestTable, RetryOutcome, TlsHandshake};
 
 /// What is counted for a route.
 #[derive(Debug, Default)]
@@ -92,6 +92,16 @@ pub struct ListenerCells {
     pub bytes_in: Counter,
     /// Bytes sent to clients.
     pub bytes_out: Counter,
+    handshakes: [Counter; TlsHandshake::COUNT],
+}
+
+impl ListenerCells {
+    /// TLS handshakes that ended so.
+    #[inline]
+    #[must_use]
+    pub fn handshakes(&self, result: TlsHandshake) -> &Counter {
+        &self.handshakes[result.index()]
+    }
 }
 
 /// What a worker says of itself.

@@ -132,6 +132,32 @@ label_set! {
     }
 }
 
+label_set! {
+    /// How a TLS handshake with a client ended, as the label `result` shows it.
+    pub enum TlsHandshake {
+        /// A new session.
+        Full => "full",
+        /// A session from before.
+        Resumed => "resumed",
+        /// Not within `timeouts.tls`.
+        TimedOut => "timed_out",
+        /// The client began with HTTP instead, and was told so.
+        PlainHttp => "plain_http",
+        /// It asked for a name that no certificate has, where that is refused.
+        UnknownName => "unknown_name",
+        /// It showed no certificate where one is wanted, or none that counts.
+        ClientCertificate => "client_certificate",
+        /// No version, cipher suite, group or protocol that both sides speak.
+        Incompatible => "incompatible",
+        /// The client gave up and said so: it does not trust our certificate.
+        Alert => "alert",
+        /// What came was not TLS, or broke its rules.
+        Malformed => "malformed",
+        /// The client closed the connection.
+        Closed => "closed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use super::{
 use std::{
     ffi::{OsStr, OsString},
     fmt::Display,
+    path::Path,
     process::Command,
 };
 use tempfile::TempDir;
@@ -74,6 +75,12 @@ impl Builder {
     pub fn as_in_kubernetes(mut self) -> Self {
         self.kubernetes = true;
         self
+    }
+
+    /// Its folder, for files that it names: relative paths in the file begin there.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// With no more than so many file descriptors.

@@ -4,7 +4,10 @@ use super::{
     buffered::{Buffered, Ending},
     message::{RawResponse, response_framing},
 };
-use crate::{eventually::in_time, place::Place};
+use crate::{
+    eventually::in_time,
+    place::{Place, Socket},
+};
 use std::{io, net::IpAddr, time::Duration};
 
 /// A client on a bare socket. Dropping it closes the connection.
@@ -21,6 +24,12 @@ impl Wire {
     pub async fn to(place: &Place) -> Self {
         let socket = in_time("a connection", place.connect()).await;
         Self { connection: Buffered::new(socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}"))) }
+    }
+
+    /// Over a connection that is there already.
+    #[must_use]
+    pub fn over(socket: Socket) -> Self {
+        Self { connection: Buffered::new(socket) }
     }
 
     /// Connects from another local address, such as 127.0.0.2.

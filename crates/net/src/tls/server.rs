@@ -1,0 +1,270 @@
+//! The server's side of TLS, for one listener.
+
+use super::{
+    certificates::{Names, Resolver, Table},
+    facts::Facts,
+    failure::Failure,
+    files::{self, TlsProblem},
+};
+use crate::Stream;
+use arc_swap::ArcSwap;
+use evenkeel_model::{Protocol, Tls, TlsVersion};
+use rustls::{
+    HandshakeKind, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
+    version::{TLS12, TLS13},
+};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
+use tokio_rustls::{TlsAcceptor, server::FallibleAccept};
+
+/// Sessions that a listener remembers for clients that know no tickets, all workers together: some MiB when full.
+const SESSIONS_MAX: usize = 10_240;
+
+/// TLS as one listener speaks it. It lives as long as the listener's name: with it live the keys of tickets and the remembered sessions,
+/// so that clients resume over reloads of everything.
+pub struct ServerTls {
+    /// What it was made of, and what rustls works with.
+    current: ArcSwap<(Tls, Arc<ServerConfig>)>,
+    resolver: Arc<Resolver>,
+    resuming: Resuming,
+}
+
+/// What lets clients resume.
+#[derive(Clone)]
+struct Resuming {
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
+
+/// Everything read and checked; nothing that runs has been touched.
+#[must_use = "nothing changes until it is installed"]
+pub struct Ready {
+    server: Arc<ServerTls>,
+    current: Arc<(Tls, Arc<ServerConfig>)>,
+    table: Arc<Table>,
+}
+
+/// How reading the files again has ended.
+#[derive(Debug, Default)]
+pub struct Reloaded {
+    /// Certificates that changed.
+    pub changed: usize,
+    /// What was wrong; each such file goes on as it was.
+    pub problems: Vec<TlsProblem>,
+}
+
+/// What is known of a client after its handshake.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The name that it asked for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The names of the certificates that were chosen for it.
+    pub names: Option<Names>,
+    /// Who it is, by its verified certificate: one line of printable ASCII.
+    pub client: Option<String>,
+    /// Whether it resumed a session from before.
+    pub resumed: bool,
+    /// What will be spoken.
+    pub protocol: Protocol,
+}
+
+impl ServerTls {
+    /// Reads and checks everything that `settings` name. `previous` is what the listener has now. Blocks: it reads files.
+    ///
+    /// # Errors
+    /// All that is wrong with the files.
+    pub fn prepare(settings: &Tls, previous: Option<&Arc<Self>>, now: SystemTime) -> Result<Ready, Vec<TlsProblem>> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let running = previous.map(|previous| (previous.current.load_full(), previous.resolver.table()));
+        let mut problems = Vec::new();
+        let mut certificates = Vec::new();
+        for (index, pair) in settings.certificates.iter().enumerate() {
+            let known = running.as_ref().and_then(|(current, table)| {
+                let at = current.0.certificates.iter().position(|known| known == pair)?;
+                table.get(at)
+            });
+            match files::certificate(pair, &format!("certificates[{index}]"), now, known, &provider) {
+                Ok(certificate) => certificates.push(certificate),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        let table = Arc::new(Table::new(certificates, settings.unknown_names));
+        let (resolver, resuming) = match previous {
+            Some(previous) => (Arc::clone(&previous.resolver), previous.resuming.clone()),
+            None => (Arc::new(Resolver::new(Arc::clone(&table))), Resuming::new().map_err(|problem| vec![problem])?),
+        };
+        let config = match config(settings, &provider, &resolver, &resuming) {
+            Ok(config) if problems.is_empty() => config,
+            Ok(_) => return Err(problems),
+            Err(wrong) => {
+                problems.extend(wrong);
+                return Err(problems);
+            }
+        };
+        let current = Arc::new((settings.clone(), config));
+        let server = previous
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Self { current: ArcSwap::new(Arc::clone(&current)), resolver, resuming }));
+        Ok(Ready { server, current, table })
+    }
+
+    /// Reads all files again. A pair that is wrong stays as it was, the others change. Blocks.
+    pub fn reload(&self, now: SystemTime) -> Reloaded {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let (current, table) = (self.current.load_full(), self.resolver.table());
+        let settings = &current.0;
+        let mut reloaded = Reloaded::default();
+        let mut certificates = Vec::new();
+        for (index, pair) in settings.certificates.iter().enumerate() {
+            let known = table.get(index);
+            let read = files::certificate(pair, &format!("certificates[{index}]"), now, known, &provider);
+            let read = read.map_err(|wrong| reloaded.problems.extend(wrong)).ok();
+            let changed = |(read, known): (&super::certificates::Certificate, &super::certificates::Certificate)| {
+                read.key.cert != known.key.cert
+            };
+            reloaded.changed += usize::from(read.as_ref().zip(known).is_some_and(changed));
+            certificates.extend(read.or_else(|| known.cloned()));
+        }
+        if settings.client_auth.is_some() {
+            // Nothing is resumed there, so nothing is lost with the old configuration; it is the only way to another list of revocations.
+            match config(settings, &provider, &self.resolver, &self.resuming) {
+                Ok(config) => self.current.store(Arc::new((settings.clone(), config))),
+                Err(wrong) => reloaded.problems.extend(wrong),
+            }
+        }
+        self.resolver.swap(Arc::new(Table::new(certificates, settings.unknown_names)));
+        reloaded
+    }
+
+    /// Begins a handshake. It does not keep time: whoever polls it does.
+    #[must_use]
+    pub fn accept(self: &Arc<Self>, stream: Stream) -> Handshake {
+        let config = Arc::clone(&self.current.load().1);
+        Handshake { accept: TlsAcceptor::from(config).accept(stream).into_fallible(), server: Arc::clone(self) }
+    }
+
+    /// Each name with the end of its certificate, in no order and perhaps more than once.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(String, SystemTime)> {
+        self.resolver.table().ends().map(|(name, end)| (name.to_owned(), end)).collect()
+    }
+}
+
+impl Ready {
+    /// Makes it what new connections get.
+    pub fn install(&self) -> Arc<ServerTls> {
+        self.server.resolver.swap(Arc::clone(&self.table));
+        self.server.current.store(Arc::clone(&self.current));
+        Arc::clone(&self.server)
+    }
+
+    /// What it will be installed in.
+    #[must_use]
+    pub fn server(&self) -> &Arc<ServerTls> {
+        &self.server
+    }
+}
+
+impl Resuming {
+    fn new() -> Result<Self, TlsProblem> {
+        // rustls makes another key every six hours and knows the one before: a ticket is good for 6 to 12 hours.
+        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| TlsProblem {
+            key: String::new(),
+            message: format!("no keys for session tickets: {error}"),
+            hint: "the system must be able to give random bytes",
+        })?;
+        Ok(Self { tickets, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+    }
+}
+
+fn config(
+    settings: &Tls,
+    provider: &Arc<CryptoProvider>,
+    resolver: &Arc<Resolver>,
+    resuming: &Resuming,
+) -> Result<Arc<ServerConfig>, Vec<TlsProblem>> {
+    let versions: &[_] = match settings.min_version {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
+    let builder = builder.with_protocol_versions(versions).expect("aws-lc-rs has suites for both versions");
+    let builder = match &settings.client_auth {
+        Some(auth) => builder.with_client_cert_verifier(files::client_verifier(auth, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
+    config.alpn_protocols = settings.protocols.iter().map(|protocol| protocol.as_str().into()).collect();
+    if settings.client_auth.is_some() {
+        // A resumed session skips the check of the certificate, and of what was revoked since. No tickets, no memory, and nothing
+        // shared with a configuration that has them.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        config.session_storage = Arc::clone(&resuming.sessions);
+        config.ticketer = Arc::clone(&resuming.tickets);
+    }
+    // max_early_data_size stays 0: early data can be replayed (RFC 8446, section 8).
+    Ok(Arc::new(config))
+}
+
+/// A handshake in progress. Each poll may cost some hundred microseconds.
+pub struct Handshake {
+    accept: FallibleAccept<Stream>,
+    server: Arc<ServerTls>,
+}
+
+impl Future for Handshake {
+    type Output = Result<(Stream, Session), (Failure, std::io::Error)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.accept).poll(cx).map(|done| match done {
+            Ok(stream) => {
+                let session = Session::of(stream.get_ref().1, &self.server.resolver);
+                Ok((Stream::Tls(Box::new(stream.into())), session))
+            }
+            Err((error, _)) => Err((Failure::of(&error), error)),
+        })
+    }
+}
+
+impl Session {
+    fn of(connection: &rustls::ServerConnection, resolver: &Resolver) -> Self {
+        let server_name: Option<Box<str>> = connection.server_name().map(|name| name.to_ascii_lowercase().into());
+        let client = connection.peer_certificates().and_then(|chain| Facts::of(chain.first()?));
+        let spoken = connection.alpn_protocol();
+        let protocol = Protocol::ALL.into_iter().find(|known| spoken == Some(known.as_str().as_bytes()));
+        Self {
+            names: resolver.names(server_name.as_deref()),
+            server_name,
+            client: client.map(Facts::into_identity),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            // Clients that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
+            protocol: protocol.unwrap_or(Protocol::Http11),
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerTls").field("settings", &self.current.load().0).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").field("settings", &self.current.0).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake").finish_non_exhaustive()
+    }
+}
