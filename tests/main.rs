@@ -29,6 +29,7 @@ mod rates;
 mod reload;
 mod reload_under_load;
 mod routing;
+mod slow_clients;
 mod timeouts;
 mod tls;
 mod unix;
