@@ -1,6 +1,10 @@
 //! TLS to clients: who we are, who they are, what is spoken, and what bad input gets.
 
+mod clients;
+mod handshakes;
 mod names;
+mod reload;
+mod requests;
 
 use evenkeel_testkit::{Authority, Builder, Origin, Proxy, RawResponse, Secured, TlsClient, Wire};
 

@@ -60,7 +60,7 @@ mod tests {
 
         assert_eq!(
             problems.to_string(),
-            "f.toml:1:1: error: is not there (look)\nf.toml:2:29: error: is not there (look)"
+            "f.toml:1:1: error: is not there (look)\nf.toml:2:28: error: is not there (look)"
         );
         assert_eq!(problems.iter().last().unwrap().key, "a.b.list[1].c");
         assert!(problems.render(false).contains("^^^^"), "{}", problems.render(false));

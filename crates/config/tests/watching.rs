@@ -1,6 +1,6 @@
 //! Changes of real files are noticed, however they are made.
 
-use evenkeel_config::{ContentHash, Watch, load};
+use evenkeel_config::{Change, ContentHash, Watch, load};
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -215,4 +215,34 @@ async fn a_watch_over_a_file_that_is_not_there_yet_tells_when_it_comes() {
     fs::write(&path, config(1)).unwrap();
 
     noticed(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_configuration_names_is_watched_as_well_and_told_apart() {
+    let (folder, path) = folder_with(&config(1));
+    let named = folder.path().join("site.pem");
+    fs::write(&named, "a").unwrap();
+    let mut watch = Watch::start(&path);
+    watch.named(vec![named.clone()]);
+    quiet(&mut watch).await;
+
+    fs::write(&named, "b").unwrap();
+    assert_eq!(timeout(SOON, watch.changed()).await.unwrap(), Change::Named);
+    let beside = folder.path().join("site.new");
+    fs::write(&beside, "c").unwrap();
+    fs::rename(&beside, &named).unwrap();
+    assert_eq!(timeout(SOON, watch.changed()).await.unwrap(), Change::Named);
+
+    // Both at once: neither is lost, also when the list of files is made anew in between.
+    fs::write(&path, config(2)).unwrap();
+    fs::write(&named, "d").unwrap();
+    assert_eq!(timeout(SOON, watch.changed()).await.unwrap(), Change::Configuration);
+    watch.named(vec![named.clone(), path.clone()]);
+    watch.named(vec![named.clone()]);
+    assert_eq!(timeout(SOON, watch.changed()).await.unwrap(), Change::Named);
+    quiet(&mut watch).await;
+
+    watch.named(Vec::new());
+    fs::write(&named, "e").unwrap();
+    quiet(&mut watch).await;
 }

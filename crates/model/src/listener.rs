@@ -1,6 +1,8 @@
 //! A place where we accept connections.
 
 use crate::{Address, ClientTimeouts, Duration, ListenerName, Protocol, Tls};
+use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// A place where we accept connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,20 @@ pub struct Listener {
     pub half_closed_clients: HalfClosedClients,
     /// Whether answers of our own carry `Proxy-Status` (RFC 9209).
     pub proxy_status: bool,
+    /// Who must begin each connection with a PROXY header. `None`: nobody may.
+    pub proxy_protocol: Option<HeaderSenders>,
+}
+
+/// The balancers in front of a listener, whose PROXY headers say for whom each of their connections speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderSenders(pub Vec<IpNet>);
+
+impl HeaderSenders {
+    /// Whether this peer is one of them. A unix socket has no addresses: who may connect to it is decided by the rights of its file.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_none_or(|peer| self.0.iter().any(|network| network.contains(&peer.to_canonical())))
+    }
 }
 
 /// What becomes of a request whose client has closed its sending side. A client that went away looks the same (FIN), so most

@@ -53,6 +53,8 @@ struct Pipe {
     held: Bytes,
     state: State,
     carried: u64,
+    /// Written, and perhaps not sent yet.
+    unflushed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Pipe {
                 }
                 self.held.advance(n);
                 self.carried += n as u64;
+                self.unflushed = true;
             }
             // What was held may be a slice of a larger buffer.
             self.held = Bytes::new();
@@ -146,7 +149,15 @@ impl Pipe {
     {
         let mut buffer = [MaybeUninit::uninit(); HELD_MAX];
         let mut read = ReadBuf::uninit(&mut buffer);
-        ready!(Pin::new(source).poll_read(cx, &mut read)).map_err(Failure::Source)?;
+        let Poll::Ready(done) = Pin::new(source).poll_read(cx, &mut read) else {
+            // Nothing to carry now: what the sink has kept to itself has to leave. TLS keeps what its socket does not take.
+            if self.unflushed {
+                ready!(Pin::new(sink).poll_flush(cx)).map_err(Failure::Sink)?;
+                self.unflushed = false;
+            }
+            return Poll::Pending;
+        };
+        done.map_err(Failure::Source)?;
         let bytes = read.filled();
         if bytes.is_empty() {
             self.state = State::Ending;
@@ -158,6 +169,7 @@ impl Pipe {
             Poll::Pending => 0,
         };
         self.carried += taken as u64;
+        self.unflushed = true;
         if taken < bytes.len() {
             self.held = Bytes::copy_from_slice(&bytes[taken..]);
         }

@@ -5,6 +5,7 @@
 //! of [`evenkeel_balance::Endpoint`].
 
 mod body;
+mod certificates;
 mod connection;
 mod error;
 mod filter;
@@ -20,9 +21,10 @@ mod upstream;
 mod worker;
 
 pub use body::{Body, BodyError};
+pub use certificates::CertificatesReloaded;
 pub use error::{MalformedRequest, MalformedResponse, ProxyError};
 pub use filter::{CustomFilter, Flow};
 pub use malformed::{Head, LastErrors, Malformed};
-pub use proxy::{Builder, CertificatesReloaded, Layered, Prepared, Proxy, PublishError, Served};
+pub use proxy::{Builder, Layered, Prepared, Proxy, PublishError, Served};
 pub use request::ProxyService;
 pub use snapshot::{BuildError, EndpointPart, ListenerPart, Snapshot, UpstreamPart};

@@ -11,10 +11,7 @@ use crate::{
 use evenkeel_config::Live;
 use evenkeel_guard::ConcurrencyLimit;
 use evenkeel_model::{Address, Config, Filter, ListenerName, RouteName};
-use evenkeel_net::{
-    BindError, Listening,
-    tls::{Reloaded, TlsProblem},
-};
+use evenkeel_net::{BindError, Listening};
 use evenkeel_telemetry::{Exposition, PerWorker, WorkerCells, access_log::AccessLog, scrape};
 use http::{Request, Response};
 use std::{
@@ -24,7 +21,7 @@ use std::{
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 use tokio::sync::mpsc;
 use tower::Service;
@@ -153,22 +150,6 @@ impl Proxy {
         (generation, served)
     }
 
-    /// Reads the files of all listeners' certificates again. Those that are good are shown to new clients from now on, the others stay as
-    /// they were. Blocks; not for a worker's thread, and not while a change is being made.
-    pub fn reload_certificates(&self) -> CertificatesReloaded {
-        let (snapshot, now) = (self.live.load(), SystemTime::now());
-        let mut all = CertificatesReloaded::default();
-        for (part, tls) in snapshot.listeners.iter().zip(&snapshot.tls) {
-            let Some(tls) = tls else { continue };
-            let Reloaded { changed, problems } = tls.server().reload(now);
-            if changed > 0 {
-                all.changed.push((part.name.clone(), changed));
-            }
-            all.problems.extend(problems.into_iter().map(|problem| (part.name.clone(), problem)));
-        }
-        all
-    }
-
     fn bound(&self) -> MutexGuard<'_, HashMap<SocketKey, Address>> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,15 +217,6 @@ impl Proxy {
         self.live.load().scrape(page);
         scrape::workers(page, &self.cells);
     }
-}
-
-/// What came of reading certificates again.
-#[derive(Debug, Default)]
-pub struct CertificatesReloaded {
-    /// Listeners with the number of their certificates that are others now.
-    pub changed: Vec<(ListenerName, usize)>,
-    /// What was wrong.
-    pub problems: Vec<(ListenerName, TlsProblem)>,
 }
 
 /// A change that can be made: built and bound. Dropping it leaves everything as it was.

@@ -18,7 +18,7 @@ pub mod scrape;
 
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot, Http2Fault,
-    ListenerCells, MethodLabel, PerWorker, Reason, RequestCount, RequestTable, RetryOutcome, RouteCells, TlsHandshake,
-    UpstreamCells, WorkerCells,
+    ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
+    RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

@@ -7,7 +7,7 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, Http2Fault, ListenerCells, MethodLabel,
-    PerWorker, Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
+    PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::{
@@ -166,6 +166,13 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         for fault in Http2Fault::ALL {
             let labels = [("listener", *listener), ("kind", fault.as_str())];
             page.sample(&labels, sum(cells, |cell| cell.http2_faults(fault).get()));
+        }
+    }
+    page.family(&names::PROXY_PROTOCOL_ERRORS);
+    for (listener, cells) in listeners {
+        for error in ProxyHeaderError::ALL {
+            let labels = [("listener", *listener), ("reason", error.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.proxy_header_errors(error).get()));
         }
     }
     page.family(&names::TLS_HANDSHAKES);

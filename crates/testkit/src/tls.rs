@@ -152,3 +152,9 @@ impl TlsClient {
         })
     }
 }
+
+/// For a client that remembers no sessions.
+#[must_use]
+pub fn no_sessions() -> Resumption {
+    Resumption::disabled()
+}

@@ -2,6 +2,7 @@
 
 use super::{
     Placed, field,
+    process::networks,
     tls::{self, TLS},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName, Protocol};
+use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Protocol};
 use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
@@ -55,24 +56,46 @@ pub(super) static LISTENER: Table = Table {
             "A client that closes its sending side and waits looks like one that went away. cancel: its request is given up, at the \
              endpoint as well. serve: it is answered; take it for clients that do so, such as nc -N.",
         ),
+        Key::preset(
+            "proxy_protocol",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: every connection must begin with a PROXY header (version 1 or 2), which says for whom it speaks; one without is closed. \
+             Write it behind a balancer that sends them.",
+        ),
+        Key::preset(
+            "proxy_protocol_from",
+            Shape::NETWORKS,
+            Literal::List(&[]),
+            "Networks of the balancers that send PROXY headers, wanted with proxy_protocol = true; connections from all others are closed. \
+             Whoever is listed can claim any client address. A unix socket needs no list: the rights of its file decide.",
+        ),
     ],
-    later: &["upstream", "proxy_protocol", "http2", "http3", "connections_max"],
+    later: &["upstream", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
     doc: "How long a client is waited for.",
     keys: &[
         Key::preset(
+            "proxy_header",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "From accept to the end of the PROXY header, where there must be one. Balancers send it at once; leave room for a segment that \
+             is lost and sent again.",
+        ),
+        Key::preset(
             "tls",
             Shape::TIMEOUT,
             Literal::Text("5s"),
-            "From accept to the end of the TLS handshake. Raise it for clients on very poor lines.",
+            "From accept, or the PROXY header, to the end of the TLS handshake. Raise it for clients on very poor lines.",
         ),
         Key::preset(
             "request_head",
             Shape::TIMEOUT,
             Literal::Text("10s"),
-            "From a request's first byte (on a new connection: from accept, or the end of the handshake) to the end of its head. A client that is slower is gone. \
+            "From a request's first byte (on a new connection: from accept, or the end of the PROXY header or the handshake) to the end of \
+             its head. A client that is slower is gone. \
              Raise it for clients on very poor lines.",
         ),
         Key::preset(
@@ -135,6 +158,7 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
             Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
         section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
     }
+    let proxy_protocol = header_senders(&section, address.as_ref());
     let tls = section.section("tls").map(|section| tls::read(&section, folder));
     // Where `tls` is written and wrong, there is no listener: one without it would be another.
     let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
@@ -147,12 +171,30 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),
+        proxy_protocol,
     });
     Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
 }
 
+/// Whose PROXY headers are wanted, if any are.
+fn header_senders(section: &Section<'_>, address: Option<&Placed<Address>>) -> Option<HeaderSenders> {
+    let senders = HeaderSenders(networks(section, "proxy_protocol_from"));
+    if !section.preset::<bool>("proxy_protocol") {
+        return None;
+    }
+    // What is wrong in the list has been told.
+    let nobody = section.node("proxy_protocol_from").is_none_or(|list| list.is_list() && list.list(0).is_empty());
+    if nobody && address.is_some_and(|address| address.value.port().is_some()) {
+        let place = section.place_of("proxy_protocol");
+        let finding = Finding::error(place, "PROXY headers from nobody: every connection would be closed");
+        section.report().add(finding.hint("write the balancers' networks: proxy_protocol_from = [\"10.0.0.0/8\"]"));
+    }
+    Some(senders)
+}
+
 fn timeouts(section: &Section<'_>) -> ClientTimeouts {
     ClientTimeouts {
+        proxy_header: section.preset("proxy_header"),
         tls: section.preset("tls"),
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),

@@ -135,8 +135,9 @@ pub(super) fn admin(section: &Section<'_>) -> Option<Placed<Admin>> {
     Some(Placed { value: Admin { listen: node.parsed("an address")? }, place: node.place() })
 }
 
-pub(super) fn trusted_proxies(root: &Section<'_>) -> Vec<ipnet::IpNet> {
-    let nodes = root.list("trusted_proxies").into_iter();
+/// The networks in the list under a key.
+pub(super) fn networks(section: &Section<'_>, key: &str) -> Vec<ipnet::IpNet> {
+    let nodes = section.list(key).into_iter();
     let network = |node: crate::walk::Node<'_>| {
         let text = node.text()?;
         let network = text.parse().ok();

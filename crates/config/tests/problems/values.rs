@@ -30,7 +30,9 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(top("worker = 4"), ["unknown key \"worker\" | worker | did you mean \"workers\"?"]);
     assert_eq!(
         upstream("lb = \"random\""),
-        ["unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, health"]
+        [
+            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, proxy_protocol, health"
+        ]
     );
     assert_eq!(
         top("limits = { max_connections = 1 }"),
@@ -100,7 +102,6 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
         format!("\"{key}\" is not in this version | {key} | the key is reserved for a later one: take it out")
     };
     assert_eq!(listener("http2 = {}"), [later("http2")]);
-    assert_eq!(listener("proxy_protocol = \"serve\""), [later("proxy_protocol")]);
     assert_eq!(
         listener("protocol = \"http3\""),
         ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\""]

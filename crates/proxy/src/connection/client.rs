@@ -15,6 +15,7 @@ use evenkeel_telemetry::{Http2Fault, ListenerCells, Reason};
 use http::{HeaderValue, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
@@ -36,7 +37,10 @@ pub(crate) enum Stage {
 pub(crate) struct ClientConnection {
     worker: Rc<Worker>,
     listener: Rc<LocalListener>,
-    peer: Peer,
+    /// For whom it speaks: who has connected, unless a PROXY header says another.
+    peer: Cell<Peer>,
+    /// Where the peer has connected to.
+    reached: Cell<Option<SocketAddr>>,
     /// The peer's address as a field value; made with the first request.
     forwarded_for: OnceCell<HeaderValue>,
     /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
@@ -79,7 +83,8 @@ impl ClientConnection {
             streams: OnceCell::new(),
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
-            peer,
+            peer: Cell::new(peer),
+            reached: Cell::new(None),
             forwarded_for: OnceCell::new(),
             timer,
             stage: Cell::new(Stage::Head),
@@ -119,7 +124,22 @@ impl ClientConnection {
     }
 
     pub(crate) fn peer(&self) -> Peer {
-        self.peer
+        self.peer.get()
+    }
+
+    /// Where the peer has connected to, when that is an address.
+    pub(crate) fn reached(&self) -> Option<SocketAddr> {
+        self.reached.get()
+    }
+
+    pub(super) fn has_reached(&self, address: Option<SocketAddr>) {
+        self.reached.set(address);
+    }
+
+    /// From now on, and before any request, the connection speaks for this peer.
+    pub(super) fn speaks_for(&self, peer: Peer) {
+        debug_assert!(self.forwarded_for.get().is_none(), "nobody has been told of another peer");
+        self.peer.set(peer);
     }
 
     pub(crate) fn timeouts(&self) -> ClientTimeouts {
@@ -213,7 +233,7 @@ impl ClientConnection {
     /// What goes into `X-Forwarded-For`. RFC 7239, section 6, has `unknown` for a peer without address.
     pub(crate) fn forwarded_for(&self) -> &HeaderValue {
         self.forwarded_for.get_or_init(|| {
-            let text = self.peer.ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+            let text = self.peer.get().ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
             HeaderValue::try_from(text).expect("an address has no control bytes")
         })
     }

@@ -4,6 +4,7 @@ mod client;
 mod frames;
 mod http1;
 mod http2;
+mod introduction;
 mod io;
 mod open;
 mod streams;

@@ -130,6 +130,7 @@ where
 {
     // hyper takes any 101 as an upgrade, asked for or not.
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let no_content = response.status() == StatusCode::NO_CONTENT;
     let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
     let survey = Survey::of(response.headers(), Underscores::Allow);
     if !survey.only_chunked {
@@ -146,6 +147,9 @@ where
         // RFC 9110, section 8.6: no length in a 1xx.
         headers.remove(header::CONTENT_LENGTH);
         upgrade::announce(headers, token, false);
+    } else if length && no_content {
+        // Nor in a 204: a client that believes it would take the next answer for the body.
+        headers.remove(header::CONTENT_LENGTH);
     } else if chunked && length {
         // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length. hyper leaves it in the map.
         headers.remove(header::CONTENT_LENGTH);

@@ -2,7 +2,7 @@
 
 use super::{Exchange, grpc, proxy_status};
 use crate::{body::Body, error::ProxyError};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, header};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -34,8 +34,8 @@ pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Respons
     if error.closes() && !exchange.is_http2() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        // RFC 9110, section 15.5.6: a 405 must say what is allowed.
+    if matches!(error, ProxyError::MethodRefused | ProxyError::LastHop) {
+        // RFC 9110, section 15.5.6: a 405 must say what is allowed. Section 9.3.7: that is what OPTIONS asks.
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     response

@@ -6,7 +6,7 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, Protocol, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, Protocol, UpstreamName};
 use evenkeel_net::tls::ServerTls;
 use http::HeaderName;
 use std::{
@@ -45,6 +45,8 @@ pub(crate) struct LocalListener {
     pub(crate) connection_age_max: Cell<Option<Duration>>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
+    /// Who must begin with a PROXY header; it is read before anything else.
+    pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
     /// For new connections.
     pub(crate) tls: RefCell<Option<ListenerTls>>,
     /// No longer configured: answers carry `Connection: close`.
@@ -71,6 +73,7 @@ impl LocalListener {
             connection_age_max: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
+            header_senders: RefCell::default(),
             tls: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),

@@ -150,6 +150,7 @@ where
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);
+            listener.header_senders.replace(settings.proxy_protocol.clone().map(Rc::new));
             listener.tls.replace(settings.tls.as_ref().zip(snapshot.tls_of(&settings.name)).map(
                 |(settings, server)| {
                     let identity_field = settings.client_auth.as_ref().map(|auth| auth.header.clone());

@@ -3,7 +3,8 @@
 //! [`PerWorker`]: super::PerWorker
 
 use super::{
-    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, Reason, RequestTable, RetryOutcome, TlsHandshake,
+    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
+    RetryOutcome, TlsHandshake,
 };
 
 /// What is counted for a route.
@@ -95,6 +96,7 @@ pub struct ListenerCells {
     /// Bytes sent to clients.
     pub bytes_out: Counter,
     http2_faults: [Counter; Http2Fault::COUNT],
+    proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
     handshakes: [Counter; TlsHandshake::COUNT],
 }
 
@@ -104,6 +106,13 @@ impl ListenerCells {
     #[must_use]
     pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
         &self.http2_faults[fault.index()]
+    }
+
+    /// Connections that were closed for want of a good PROXY header.
+    #[inline]
+    #[must_use]
+    pub fn proxy_header_errors(&self, error: ProxyHeaderError) -> &Counter {
+        &self.proxy_header_errors[error.index()]
     }
 
     /// TLS handshakes that ended so.

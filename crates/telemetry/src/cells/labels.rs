@@ -161,6 +161,24 @@ label_set! {
 }
 
 label_set! {
+    /// Why a connection without a good PROXY header was closed, as the label `reason` shows it.
+    pub enum ProxyHeaderError {
+        /// It came from an address that is not listed.
+        Untrusted => "untrusted",
+        /// It began with something else.
+        Missing => "missing",
+        /// Its header breaks the rules of the protocol.
+        Malformed => "malformed",
+        /// Its header is longer than headers are.
+        TooLong => "too_long",
+        /// Its header was not complete in time.
+        TimedOut => "timed_out",
+        /// It ended before its header did.
+        Closed => "closed",
+    }
+}
+
+label_set! {
     /// How a TLS handshake with a client ended, as the label `result` shows it.
     pub enum TlsHandshake {
         /// A new session.

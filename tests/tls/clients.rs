@@ -1,0 +1,97 @@
+//! Clients that show who they are.
+
+use super::{counts, get, visit};
+use evenkeel_testkit::{Authority, Issued, Origin, Proxy, Secured, TlsClient};
+use std::fs;
+
+/// What listens has a certificate of the first authority and asks for one of the second; the file ends with `more`.
+async fn partners(more: &str, revoked: &[&str]) -> (Authority, Vec<Issued>, Origin, Proxy) {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let builder = Proxy::with_upstream(&origin).listener(&format!(
+        "tls.certificates = [{{ cert = \"site.pem\", key = \"site.key\" }}]\n\
+         tls.client_auth = {{ ca = \"partners.pem\", crl = \"partners.crl\"{more} }}"
+    ));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    let known = ["ann", "bob"].map(|name| partners.client(name).uri(&format!("spiffe://test/{name}")).make());
+    let gone: Vec<&Issued> =
+        known.iter().zip(["ann", "bob"]).filter(|(_, n)| revoked.contains(n)).map(|(i, _)| i).collect();
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).expect("a file in our folder");
+    fs::write(builder.folder().join("partners.crl"), partners.revokes(&gone)).expect("a file in our folder");
+    let stranger = Authority::new("Strangers").client("eve").make();
+    let proxy = builder.start().await;
+    (authority, known.into_iter().chain([stranger]).collect(), origin, proxy)
+}
+
+/// Whether a request by this client is answered: with TLS 1.3 a client learns of its refusal only after its own handshake is over.
+async fn is_served(client: &TlsClient, proxy: &Proxy) -> bool {
+    let Ok(Secured { mut wire, .. }) = client.try_connect(proxy.web()).await else { return false };
+    let sent = wire.try_send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.is_ok();
+    sent && wire.try_response().await.is_ok_and(|response| response.status == 200)
+}
+
+#[tokio::test]
+async fn where_a_certificate_is_required_only_good_ones_are_served_and_endpoints_learn_whose() {
+    let (authority, issued, origin, proxy) = partners("", &["bob"]).await;
+    let [ann, bob, eve] = [0, 1, 2].map(|n| TlsClient::showing(&authority, "a.test", &issued[n]));
+
+    assert!(is_served(&ann, &proxy).await);
+    assert_eq!(origin.last_seen().header_all("x-forwarded-client-cert"), ["Subject=\"CN=ann\";URI=spiffe://test/ann"]);
+    // Revoked, of somebody else, and none at all.
+    for refused in [bob, eve, TlsClient::new(&authority, "a.test")] {
+        assert!(!is_served(&refused, &proxy).await);
+    }
+    assert_eq!(origin.requests(), 1);
+    counts(&proxy, "client_certificate", 3).await;
+}
+
+#[tokio::test]
+async fn where_it_is_optional_nobody_can_claim_to_be_somebody() {
+    let (authority, issued, origin, proxy) = partners(", mode = \"optional\", header = \"X-Who\"", &[]).await;
+
+    let mut nobody = TlsClient::new(&authority, "a.test").connect(proxy.web()).await;
+    nobody.wire.send("GET / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=ann\r\nx-who: CN=bob\r\n\r\n").await;
+    assert_eq!(nobody.wire.response().await.status, 200);
+    assert_eq!(origin.last_seen().header("x-who"), None);
+
+    let mut ann = TlsClient::showing(&authority, "a.test", &issued[0]).connect(proxy.web()).await;
+    ann.wire.send("GET / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nConnection: x-who\r\n\r\n").await;
+    assert_eq!(ann.wire.response().await.status, 200);
+    assert_eq!(origin.last_seen().header_all("x-who"), ["Subject=\"CN=ann\";URI=spiffe://test/ann"]);
+
+    assert!(!is_served(&TlsClient::showing(&authority, "a.test", &issued[2]), &proxy).await);
+}
+
+#[tokio::test]
+async fn the_field_is_removed_on_listeners_without_client_certificates_as_well() {
+    let (_authority, _issued, origin, proxy) = partners("", &[]).await;
+    let text =
+        proxy.file().text().replacen("[[routes]]", "[listeners.plain]\nlisten = \"127.0.0.1:PORT\"\n[[routes]]", 1);
+    let port = evenkeel_testkit::unused_port();
+    proxy.reload_with(&text.replace("PORT", &port.to_string())).await;
+    let mut wire = evenkeel_testkit::Wire::to(&evenkeel_testkit::Place::parse(&format!("127.0.0.1:{port}"))).await;
+
+    wire.send("GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Client-Cert: Subject=\"CN=ann\"\r\n\r\n").await;
+
+    assert_eq!(wire.response().await.status, 200);
+    assert_eq!(origin.last_seen().header("x-forwarded-client-cert"), None);
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_past_the_check_and_a_new_list_of_revocations_takes_effect() {
+    let (authority, issued, _origin, proxy) = partners("", &[]).await;
+    let ann = TlsClient::showing(&authority, "a.test", &issued[0]);
+    for _ in 0..3 {
+        assert!(!visit(&ann, &proxy, "a.test").await.resumed);
+    }
+    let mut open = visit(&ann, &proxy, "a.test").await;
+
+    // Whoever signs the list must be the authority that signed the certificate: all of another one are unknown now.
+    let others = Authority::new("Others");
+    fs::write(proxy.folder().join("partners.pem"), others.pem()).unwrap();
+    fs::write(proxy.folder().join("partners.crl"), others.revokes(&[])).unwrap();
+
+    let refused = async || (!is_served(&ann, &proxy).await).then_some(());
+    evenkeel_testkit::until("the old authority counts no longer", refused).await;
+    assert_eq!(get(&mut open.wire, "a.test").await.status, 200, "an open connection does not notice");
+}
