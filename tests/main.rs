@@ -18,6 +18,7 @@ mod forwarded;
 mod fuzz;
 mod health;
 mod http1;
+mod http2;
 mod last_errors;
 mod life;
 mod limits;

@@ -1,16 +1,20 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, ListenerName, Tls};
+use crate::{Address, ClientTimeouts, Duration, ListenerName, Protocol, Tls};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// A place where we accept connections. It speaks HTTP/1.1, within TLS where there are certificates.
+/// A place where we accept connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name, which is its identity over reloads.
     pub name: ListenerName,
     /// Where it listens. Port 0 takes a free port.
     pub listen: Address,
+    /// What is spoken where there is no TLS, which would say it (ALPN).
+    pub protocol: Protocol,
+    /// A connection is ended in good order once it is this old, give or take a tenth. `None`: never for its age.
+    pub connection_age_max: Option<Duration>,
     /// How it speaks TLS, if it does.
     pub tls: Option<Tls>,
     /// How long we wait for its clients.

@@ -107,6 +107,8 @@ pub struct Limits {
     pub body_max: Option<ByteSize>,
     /// Fields of a request's head; above it 431.
     pub headers_max: usize,
+    /// Requests at a time on one HTTP/2 connection (`SETTINGS_MAX_CONCURRENT_STREAMS`); what comes above is refused and may be repeated.
+    pub streams_max: u32,
     /// What becomes of a request with a `_` in a field's name.
     pub underscores: Underscores,
 }
@@ -158,6 +160,8 @@ impl Default for Limits {
             uri_max: ByteSize::kib(16),
             body_max: None,
             headers_max: 100,
+            // RFC 9113, section 6.5.2, recommends no fewer than 100; nginx has 128 (http2_max_concurrent_streams).
+            streams_max: 128,
             underscores: Underscores::Allow,
         }
     }

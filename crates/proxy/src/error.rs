@@ -17,6 +17,9 @@ pub enum MalformedRequest {
     /// RFC 9112, section 3.2; RFC 9110, section 4.2.4 for userinfo.
     #[error("the Host field or the target's authority is not HOST or HOST:PORT")]
     HostMalformed,
+    /// RFC 9113, section 8.3.1.
+    #[error("the Host field and :authority differ")]
+    AuthorityMismatch,
     /// RFC 9112, section 3.2.
     #[error("the target is neither a path nor an absolute http URI")]
     Target,

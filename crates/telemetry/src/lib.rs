@@ -17,7 +17,7 @@ pub mod process;
 pub mod scrape;
 
 pub use cells::{
-    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot,
+    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot, Http2Fault,
     ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
     RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
 };

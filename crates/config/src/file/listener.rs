@@ -10,7 +10,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName};
+use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Protocol};
 use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
@@ -23,9 +23,17 @@ pub(super) static LISTENER: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http"], later: &["h2c", "tcp", "https", "http2", "http3"] },
+            Shape::Choice { words: &["http", "h2c"], later: &["tcp", "https", "http2", "http3"] },
             Literal::Text("http"),
-            "What clients speak: http is HTTP/1.1.",
+            "What clients speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, from clients that know beforehand, such as a balancer or a gRPC \
+             client in your own network; nothing else is understood there.",
+        ),
+        Key::optional(
+            "connection_age_max",
+            Shape::TIMEOUT,
+            "no limit",
+            "A connection that is older is ended in good order, give or take a tenth: Connection: close, or GOAWAY. Write it where a few \
+             long-lived clients would for ever stay with the balancers that they found first.",
         ),
         Key::preset(
             "proxy_status",
@@ -136,19 +144,29 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
     let address = section
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
-    section.preset::<Word>("protocol");
+    let protocol = match section.preset::<Word>("protocol").0 {
+        "h2c" => Protocol::Http2,
+        _ => Protocol::Http11,
+    };
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
     };
     let proxy_protocol = header_senders(&section, address.as_ref());
+    if protocol == Protocol::Http2 && section.node("tls").is_some() {
+        let finding =
+            Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
+        section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
+    }
     let tls = section.section("tls").map(|section| tls::read(&section, folder));
     // Where `tls` is written and wrong, there is no listener: one without it would be another.
     let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
     let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
+        protocol,
+        connection_age_max: section.get("connection_age_max"),
         tls: tls.flatten(),
         timeouts,
         half_closed_clients,

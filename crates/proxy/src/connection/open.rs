@@ -1,8 +1,9 @@
 //! The first thing that happens to an accepted connection: PROXY header? -> TLS? -> the protocol that it speaks.
 //!
-//! Between `worker/accept`, which has the socket, and `http1`, which speaks. Never lets a client that says nothing stay.
+//! Between `worker/accept`, which has the socket, and `http1` or `http2`, which speak. Nothing is guessed from what a client says first: that wait has
+//! no good end. Never lets a client that says nothing stay.
 
-use super::{client::ClientConnection, http1, introduction::introduce, tls};
+use super::{client::ClientConnection, http1, http2, introduction::introduce, tls};
 use crate::body::Body;
 use evenkeel_model::Protocol;
 use evenkeel_net::Stream;
@@ -25,7 +26,7 @@ where
     }
     let secured = connection.listener().tls.borrow().clone();
     let (stream, protocol) = match secured {
-        None => (stream, Protocol::Http11),
+        None => (stream, connection.listener().protocol.get()),
         // Boxed: a handshake is large and soon over.
         Some(listener) => match Box::pin(tls::secure(stream, listener, &connection)).await {
             Some(secured) => secured,
@@ -34,5 +35,6 @@ where
     };
     match protocol {
         Protocol::Http11 => http1::serve(service, stream, connection).await,
+        Protocol::Http2 => http2::serve(service, stream, connection).await,
     }
 }

@@ -64,8 +64,14 @@ fn check_host(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
             return Err(MalformedRequest::Target);
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| MalformedRequest::HostMalformed)?;
-        if request.version() >= Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-            return Err(MalformedRequest::HostMissing);
+        let http2 = request.version() == Version::HTTP_2;
+        match request.headers().get(header::HOST) {
+            None if request.version() == Version::HTTP_11 => return Err(MalformedRequest::HostMissing),
+            // RFC 9113, section 8.3.1: they must be the same. A server that believes the other one would serve somebody else.
+            Some(said) if http2 && !said.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+                return Err(MalformedRequest::AuthorityMismatch);
+            }
+            _ => {}
         }
         if request.headers().get_all(header::HOST).iter().count() > 1 {
             return Err(MalformedRequest::HostTwice);

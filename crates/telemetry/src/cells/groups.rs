@@ -3,8 +3,8 @@
 //! [`PerWorker`]: super::PerWorker
 
 use super::{
-    CodeClass, ConnectResult, Counter, Gauge, Histogram, ProxyHeaderError, Reason, RequestTable, RetryOutcome,
-    TlsHandshake,
+    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
+    RetryOutcome, TlsHandshake,
 };
 
 /// What is counted for a route.
@@ -96,6 +96,7 @@ pub struct ListenerCells {
     /// Bytes sent to clients.
     pub bytes_out: Counter,
     proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
+    http2_faults: [Counter; Http2Fault::COUNT],
     handshakes: [Counter; TlsHandshake::COUNT],
 }
 
@@ -105,6 +106,13 @@ impl ListenerCells {
     #[must_use]
     pub fn proxy_header_errors(&self, error: ProxyHeaderError) -> &Counter {
         &self.proxy_header_errors[error.index()]
+    }
+
+    /// Connections that ended because their client did this to HTTP/2.
+    #[inline]
+    #[must_use]
+    pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
+        &self.http2_faults[fault.index()]
     }
 
     /// TLS handshakes that ended so.
