@@ -43,7 +43,7 @@ const DOORS: [(&[&str], &[&str]); 11] = [
     (&["socket2"], &["net"]),
     (&["metrics*", "prometheus*"], &["telemetry"]),
     (&["tracing-subscriber"], &["telemetry"]),
-    (&["hyper", "hyper-*"], &["admin", "demo", "health", "proxy"]),
+    (&["h2", "hyper", "hyper-*"], &["admin", "demo", "health", "proxy"]),
     (&["tower", "tower-*"], &["proxy"]),
     (&["kube", "kube-*"], &["discovery"]),
 ];

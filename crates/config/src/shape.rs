@@ -98,6 +98,8 @@ impl Shape {
     pub(crate) const RATE: Self = Self::Size { min: 1, max: i64::MAX as u64 };
     /// An address: what [`evenkeel_model::Address`] reads.
     pub(crate) const ADDRESS: Self = Self::Text("^(unix:/.+|[^/]+:[0-9]+)$");
+    /// A list of networks: what [`ipnet::IpNet`] reads.
+    pub(crate) const NETWORKS: Self = Self::List(&Self::Text("^[0-9A-Fa-f.:]+/[0-9]+$"), 0);
     /// A name: what [`evenkeel_model::UpstreamName`] reads.
     pub(crate) const NAME: Self = Self::Text(Self::NAME_PATTERN);
     pub(crate) const NAME_PATTERN: &'static str = "^[a-z0-9][a-z0-9_-]{0,63}$";

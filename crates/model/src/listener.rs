@@ -1,14 +1,20 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, ListenerName, Tls};
+use crate::{Address, ClientTimeouts, Duration, ListenerName, Protocol, Tls};
+use ipnet::IpNet;
+use std::net::IpAddr;
 
-/// A place where we accept connections. It speaks HTTP/1.1, within TLS where there are certificates.
+/// A place where we accept connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name, which is its identity over reloads.
     pub name: ListenerName,
     /// Where it listens. Port 0 takes a free port.
     pub listen: Address,
+    /// What is spoken where there is no TLS, which would say it (ALPN).
+    pub protocol: Protocol,
+    /// A connection is ended in good order once it is this old, give or take a tenth. `None`: never for its age.
+    pub connection_age_max: Option<Duration>,
     /// How it speaks TLS, if it does.
     pub tls: Option<Tls>,
     /// How long we wait for its clients.
@@ -17,6 +23,20 @@ pub struct Listener {
     pub half_closed_clients: HalfClosedClients,
     /// Whether answers of our own carry `Proxy-Status` (RFC 9209).
     pub proxy_status: bool,
+    /// Who must begin each connection with a PROXY header. `None`: nobody may.
+    pub proxy_protocol: Option<HeaderSenders>,
+}
+
+/// The balancers in front of a listener, whose PROXY headers say for whom each of their connections speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderSenders(pub Vec<IpNet>);
+
+impl HeaderSenders {
+    /// Whether this peer is one of them. A unix socket has no addresses: who may connect to it is decided by the rights of its file.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_none_or(|peer| self.0.iter().any(|network| network.contains(&peer.to_canonical())))
+    }
 }
 
 /// What becomes of a request whose client has closed its sending side. A client that went away looks the same (FIN), so most

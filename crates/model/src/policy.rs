@@ -5,9 +5,11 @@ use crate::{ByteSize, Duration, HANDSHAKE_TIMEOUT};
 /// How long we wait for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// From accept to the end of the TLS handshake.
+    /// From accept to the end of a PROXY header, where one must come first.
+    pub proxy_header: Duration,
+    /// From accept, or the PROXY header, to the end of the TLS handshake.
     pub tls: Duration,
-    /// From a request's first byte (on a new connection: from accept) to the end of its head.
+    /// From a request's first byte (on a new connection: from accept, or what had to come before a request) to the end of its head.
     pub request_head: Duration,
     /// Without a byte of the request body while we want one, or of the response taken while we offer one.
     pub body_stall: Duration,
@@ -29,7 +31,9 @@ pub struct RateMin {
 impl Default for ClientTimeouts {
     fn default() -> Self {
         // 75 s is nginx's keepalive_timeout (ngx_http_core_module), which clients and other balancers expect.
+        // 5 s: a header is one segment, and "The PROXY protocol", section 2, wants room for one that is sent again (3 s at least).
         Self {
+            proxy_header: Duration::from_secs(5),
             tls: HANDSHAKE_TIMEOUT,
             request_head: Duration::from_secs(10),
             body_stall: Duration::from_secs(30),
@@ -103,6 +107,8 @@ pub struct Limits {
     pub body_max: Option<ByteSize>,
     /// Fields of a request's head; above it 431.
     pub headers_max: usize,
+    /// Requests at a time on one HTTP/2 connection (`SETTINGS_MAX_CONCURRENT_STREAMS`); what comes above is refused and may be repeated.
+    pub streams_max: u32,
     /// What becomes of a request with a `_` in a field's name.
     pub underscores: Underscores,
 }
@@ -154,6 +160,8 @@ impl Default for Limits {
             uri_max: ByteSize::kib(16),
             body_max: None,
             headers_max: 100,
+            // RFC 9113, section 6.5.2, recommends no fewer than 100; nginx has 128 (http2_max_concurrent_streams).
+            streams_max: 128,
             underscores: Underscores::Allow,
         }
     }

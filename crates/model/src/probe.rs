@@ -1,6 +1,6 @@
 //! A question that we ask an endpoint about its health.
 
-use crate::Duration;
+use crate::{Duration, ProxyProtocol};
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
 /// How an endpoint is asked, and how many answers make a verdict.
@@ -10,6 +10,8 @@ pub struct Probe {
     pub kind: ProbeKind,
     /// Ask at this port instead of the endpoint's own. Not for unix sockets.
     pub port: Option<u16>,
+    /// In which version a connection says first that it speaks for us alone. `None`: it does not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// From one question to the next, give or take a fifth; one second while a verdict is changing (or `interval`, if shorter).
     pub interval: Duration,
     /// An answer later than this is a failure.
@@ -63,6 +65,7 @@ impl Default for Probe {
         Self {
             kind: ProbeKind::Tcp,
             port: None,
+            proxy_protocol: None,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             healthy_after: TWO,

@@ -56,21 +56,25 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// What may be spoken inside of TLS, by its ALPN name (RFC 7301, section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What clients may speak; inside of TLS by its ALPN name (RFC 7301, section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
+    /// HTTP/2. Without TLS: from the first byte ("prior knowledge", RFC 9113, section 3.3).
+    Http2,
     /// HTTP/1.1.
+    #[default]
     Http11,
 }
 
 impl Protocol {
     /// All that we can speak, in the order in which we would rather.
-    pub const ALL: [Self; 1] = [Self::Http11];
+    pub const ALL: [Self; 2] = [Self::Http2, Self::Http11];
 
     /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Http2 => "h2",
             Self::Http11 => "http/1.1",
         }
     }

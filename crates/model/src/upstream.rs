@@ -19,6 +19,8 @@ pub struct Upstream {
     pub health: Option<Probe>,
     /// How often a host name is resolved again.
     pub resolve_interval: Duration,
+    /// In which version each connection says first for whom it speaks. `None`: it does not.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// One address within an upstream.

@@ -17,6 +17,9 @@ pub enum MalformedRequest {
     /// RFC 9112, section 3.2; RFC 9110, section 4.2.4 for userinfo.
     #[error("the Host field or the target's authority is not HOST or HOST:PORT")]
     HostMalformed,
+    /// RFC 9113, section 8.3.1.
+    #[error("the Host field and :authority differ")]
+    AuthorityMismatch,
     /// RFC 9112, section 3.2.
     #[error("the target is neither a path nor an absolute http URI")]
     Target,
@@ -85,6 +88,9 @@ pub enum ProxyError {
     /// CONNECT and TRACE.
     #[error("this method is not served")]
     MethodRefused,
+    /// An OPTIONS that wants to go no further: RFC 9110, section 7.6.2. No failure, but an answer of ours.
+    #[error("the request goes no further, as it asks")]
+    LastHop,
     /// It has passed us too often: RFC 9110, section 7.6.3, has `Via` to find this out.
     #[error("the request goes round in a circle")]
     Loop,
@@ -150,6 +156,7 @@ impl ProxyError {
             Self::RequestTooSlow => Reason::RequestTooSlow,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
+            Self::LastHop => Reason::LastHop,
             Self::Loop => Reason::Loop,
             Self::Misdirected => Reason::Misdirected,
             Self::NoRoute => Reason::NoRoute,
@@ -173,6 +180,7 @@ impl ProxyError {
             Self::RequestTimedOut | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LastHop => StatusCode::OK,
             // RFC 5842, section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -199,6 +207,7 @@ impl ProxyError {
             | Self::ClientClosed => true,
             Self::UriTooLong
             | Self::MethodRefused
+            | Self::LastHop
             | Self::Loop
             | Self::Misdirected
             | Self::NoRoute

@@ -17,8 +17,8 @@ pub mod process;
 pub mod scrape;
 
 pub use cells::{
-    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot,
-    ListenerCells, MethodLabel, PerWorker, Reason, RequestCount, RequestTable, RetryOutcome, RouteCells, TlsHandshake,
-    UpstreamCells, WorkerCells,
+    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot, Http2Fault,
+    ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
+    RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

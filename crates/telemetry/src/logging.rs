@@ -67,7 +67,9 @@ fn filters(log: model::Log) -> (Targets, Targets) {
         model::LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         model::LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    let on = Targets::new().with_target("evenkeel", ours).with_default(others);
+    // h2 warns of each attack, as often as there is one: a client must not write our log.
+    let attacked = if others == LevelFilter::TRACE { others } else { LevelFilter::ERROR };
+    let on = Targets::new().with_target("evenkeel", ours).with_target("h2", attacked).with_default(others);
     let off = Targets::new().with_default(LevelFilter::OFF);
     match log.format {
         model::LogFormat::Text => (on, off),

@@ -6,8 +6,8 @@
 //! series; only status codes come as they occur, they are too many.
 
 use crate::{
-    CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, ListenerCells, MethodLabel, PerWorker,
-    Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
+    CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, Http2Fault, ListenerCells, MethodLabel,
+    PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::{
@@ -159,6 +159,20 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         page.family(family);
         for (listener, cells) in listeners {
             page.sample(&[("listener", listener)], sum(cells, count));
+        }
+    }
+    page.family(&names::PROXY_PROTOCOL_ERRORS);
+    for (listener, cells) in listeners {
+        for error in ProxyHeaderError::ALL {
+            let labels = [("listener", *listener), ("reason", error.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.proxy_header_errors(error).get()));
+        }
+    }
+    page.family(&names::HTTP2_FAULTS);
+    for (listener, cells) in listeners {
+        for fault in Http2Fault::ALL {
+            let labels = [("listener", *listener), ("kind", fault.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.http2_faults(fault).get()));
         }
     }
     page.family(&names::TLS_HANDSHAKES);

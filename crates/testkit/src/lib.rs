@@ -32,4 +32,4 @@ pub use origin::{Answer, DeadEndpoint, Origin, OriginBuilder, Seen};
 pub use place::{Door, Place, Socket, unused_port};
 pub use proxy::{Builder, CommandEnd, ConfigFile, Edit, Exit, Metrics, Proxy, Sample, Signal, binary, run_command};
 pub use tls::{Secured, TlsClient, no_sessions};
-pub use wire::{Ending, RawOrigin, RawResponse, Script, Wire};
+pub use wire::{Ending, Frame, FrameWire, RawOrigin, RawResponse, Script, Wire, block};

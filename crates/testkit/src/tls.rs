@@ -14,7 +14,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::{io, sync::Arc};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A client that speaks TLS.
 #[derive(Clone, Debug)]
@@ -118,15 +118,28 @@ impl TlsClient {
         self.try_connect(place).await.unwrap_or_else(|e| panic!("no TLS with {place}: {e}"))
     }
 
+    /// Connects, for a library to speak over.
+    ///
+    /// # Panics
+    /// When there is no connection or no agreement.
+    pub async fn socket(&self, place: &Place) -> Socket {
+        let stream = self.shake(place).await.unwrap_or_else(|e| panic!("no TLS with {place}: {e}"));
+        Socket::Tls(Box::new(stream.into()))
+    }
+
+    async fn shake(&self, place: &Place) -> io::Result<TlsStream<Socket>> {
+        let socket = in_time("a connection", place.connect()).await?;
+        let name = ServerName::try_from(self.name.clone()).expect("a DNS name or an address");
+        let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket);
+        in_time("a TLS handshake", connecting).await
+    }
+
     /// Connects, if the server agrees. A refusal of this client's certificate is seen only by the first read (TLS 1.3).
     ///
     /// # Errors
     /// What the system says, or what the two did not agree on.
     pub async fn try_connect(&self, place: &Place) -> io::Result<Secured> {
-        let socket = in_time("a connection", place.connect()).await?;
-        let name = ServerName::try_from(self.name.clone()).expect("a DNS name or an address");
-        let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket);
-        let stream = in_time("a TLS handshake", connecting).await?;
+        let stream = self.shake(place).await?;
         let seen = stream.get_ref().1;
         let certificate = seen.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
         Ok(Secured {

@@ -10,13 +10,14 @@ pub mod header_rewriting;
 pub mod path_normaliser;
 pub mod proxy_protocol;
 pub mod request_head;
+pub mod response_head;
 mod stage;
 
 /// Panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("chunked_body", chunked_body::check),
     ("client_hello", client_hello::check),
     ("config_file", config_file::check),
@@ -25,4 +26,5 @@ pub const TARGETS: [(&str, Check); 8] = [
     ("path_normaliser", path_normaliser::check),
     ("proxy_protocol", proxy_protocol::check),
     ("request_head", request_head::check),
+    ("response_head", response_head::check),
 ];

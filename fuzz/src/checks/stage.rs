@@ -1,4 +1,5 @@
-//! A proxy in this process between a client that sends any bytes and an endpoint that reads with the strictest of parsers.
+//! A proxy in this process between a client that sends any bytes and an endpoint that reads with the strictest of parsers, or answers
+//! with any bytes.
 //!
 //! Over unix sockets, which have no ports to run out of. The client ends its side behind its bytes and is served all the same, so
 //! nobody ever waits for a timeout.
@@ -15,10 +16,18 @@ use std::{
     process,
     sync::{LazyLock, Mutex, MutexGuard},
     thread,
+    time::Duration,
 };
 
 /// Bytes of an input that are looked at: below every limit of the proxy, so that no answer is about those.
 pub(super) const INPUT_MAX: usize = 4096;
+
+/// A target that the endpoint answers with any bytes, and one that it answers well.
+const ANY: &str = "/any";
+const GOOD: &str = "/good";
+
+/// For so long the endpoint waits for another request behind any bytes, before it takes them for unfinished and closes.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What came of some bytes.
 #[derive(Debug)]
@@ -36,6 +45,12 @@ struct Arrived {
 }
 
 static ARRIVED: Mutex<Arrived> = Mutex::new(Arrived { requests: Vec::new(), faults: Vec::new() });
+
+/// What the endpoint answers to [`ANY`].
+static REPLY: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// Targets may be replayed by several tests of a process.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// The proxy, and where it listens. It lives as long as the process.
 static STAGE: LazyLock<(PathBuf, Proxy)> = LazyLock::new(|| {
@@ -72,9 +87,11 @@ fn serve(mut stream: UnixStream) {
         match strict::request(&bytes) {
             Parsed::Whole(request, used) => {
                 bytes.drain(..used);
+                let reply = reply_to(&request);
+                // Before its client can know.
                 arrived().requests.push(request);
-                // No body, so that nobody has to know which method it answers.
-                if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+                let patience = reply.is_unfinished.then_some(PATIENCE);
+                if stream.set_read_timeout(patience).and_then(|()| stream.write_all(&reply.bytes)).is_err() {
                     return;
                 }
             }
@@ -90,17 +107,55 @@ fn serve(mut stream: UnixStream) {
     }
 }
 
-/// Sends these bytes on one connection and waits for its end. What reaches the endpoint is well-formed.
-pub(super) fn sends(bytes: &[u8]) -> Outcome {
-    // Targets may be replayed by several tests of a process.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    *arrived() = Arrived::default();
+struct Reply {
+    bytes: Vec<u8>,
+    /// Perhaps.
+    is_unfinished: bool,
+}
+
+fn reply_to(request: &Message) -> Reply {
+    let any = REPLY.lock().expect("nobody panics while holding the reply").clone();
+    match any.filter(|_| request.word(1) == ANY) {
+        Some(bytes) => Reply { bytes, is_unfinished: true },
+        None => {
+            // Without a body where it can be, so that nobody has to know which method it answers.
+            let good = if request.word(1) == GOOD {
+                "200 OK\r\ncontent-length: 4\r\n\r\ngood"
+            } else {
+                "204 No Content\r\n\r\n"
+            };
+            Reply { bytes: format!("HTTP/1.1 {good}").into_bytes(), is_unfinished: false }
+        }
+    }
+}
+
+/// One connection of a client: sends these bytes, ends its side, and gives all that comes back.
+fn converse(bytes: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(&STAGE.0).expect("the proxy accepts");
     // It may have refused, and closed, before the end.
     let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
     let mut answers = Vec::new();
     let _ = stream.read_to_end(&mut answers);
+    answers
+}
+
+/// Has a request answered with these bytes. Gives what its client gets, and what another one gets then for a request that is answered
+/// well, perhaps over the same connection to the endpoint.
+pub(super) fn answers_with(bytes: &[u8], method: &str) -> (Vec<u8>, Vec<u8>) {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let reply = |bytes| *REPLY.lock().expect("nobody panics while holding the reply") = bytes;
+    reply(Some(bytes.to_vec()));
+    let any = converse(format!("{method} {ANY} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let good = converse(format!("GET {GOOD} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    reply(None);
+    (any, good)
+}
+
+/// Sends these bytes on one connection and waits for its end. What reaches the endpoint is well-formed.
+pub(super) fn sends(bytes: &[u8]) -> Outcome {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    *arrived() = Arrived::default();
+    let answers = converse(bytes);
     let Arrived { requests, faults } = std::mem::take(&mut *arrived());
     assert!(faults.is_empty(), "the endpoint got what is no request: {faults:?}");
     Outcome { requests, answers }

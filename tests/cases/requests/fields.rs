@@ -3,7 +3,24 @@
 use super::case::{Case, case};
 
 pub(super) fn table() -> Vec<Case> {
-    [nominated(), ours(), upgrades()].concat()
+    [nominated(), hops(), ours(), upgrades()].concat()
+}
+
+fn hops() -> Vec<Case> {
+    vec![
+        case("Max-Forwards of OPTIONS is counted down")
+            .sends("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n")
+            .served("OPTIONS /")
+            .with("max-forwards: 4"),
+        case("an OPTIONS that may go no further is answered")
+            .sends("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
+            .declined(200),
+        case("Max-Forwards of OPTIONS that is no number means nothing")
+            .sends("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: +0\r\n\r\n")
+            .served("OPTIONS /")
+            .with("max-forwards: +0"),
+        case("Max-Forwards of GET means nothing").field("Max-Forwards: 0").served("GET /").with("max-forwards: 0"),
+    ]
 }
 
 fn nominated() -> Vec<Case> {

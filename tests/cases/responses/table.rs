@@ -69,6 +69,11 @@ fn bodiless() -> Vec<Case> {
             .ok("Content-Length: 41\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
             .relayed_once("200"),
         case("a 204 has no body").sends("HTTP/1.1 204 No Content\r\n\r\n").relayed("204"),
+        case("a 204 to HEAD with a length loses it")
+            .to("HEAD")
+            .sends("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
+            .relayed("204")
+            .without("content-length"),
         case("a 204 with a length loses it")
             .sends("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
             .relayed("204")

@@ -101,6 +101,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Probe> {
     Some(Probe {
         kind: kind?,
         port,
+        proxy_protocol: None,
         interval,
         timeout,
         healthy_after: healthy_after?,

@@ -2,13 +2,15 @@
 
 use super::{
     Placed, field,
+    process::networks,
     tls::{self, TLS},
 };
 use crate::{
+    error::Finding,
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, Listener, ListenerName};
+use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Protocol};
 use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
@@ -21,9 +23,17 @@ pub(super) static LISTENER: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http"], later: &["h2c", "tcp", "https", "http2", "http3"] },
+            Shape::Choice { words: &["http", "h2c"], later: &["tcp", "https", "http2", "http3"] },
             Literal::Text("http"),
-            "What clients speak: http is HTTP/1.1.",
+            "What clients speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, from clients that know beforehand, such as a balancer or a gRPC \
+             client in your own network; nothing else is understood there.",
+        ),
+        Key::optional(
+            "connection_age_max",
+            Shape::TIMEOUT,
+            "no limit",
+            "A connection that is older is ended in good order, give or take a tenth: Connection: close, or GOAWAY. Write it where a few \
+             long-lived clients would for ever stay with the balancers that they found first.",
         ),
         Key::preset(
             "proxy_status",
@@ -46,24 +56,46 @@ pub(super) static LISTENER: Table = Table {
             "A client that closes its sending side and waits looks like one that went away. cancel: its request is given up, at the \
              endpoint as well. serve: it is answered; take it for clients that do so, such as nc -N.",
         ),
+        Key::preset(
+            "proxy_protocol",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: every connection must begin with a PROXY header (version 1 or 2), which says for whom it speaks; one without is closed. \
+             Write it behind a balancer that sends them.",
+        ),
+        Key::preset(
+            "proxy_protocol_from",
+            Shape::NETWORKS,
+            Literal::List(&[]),
+            "Networks of the balancers that send PROXY headers, wanted with proxy_protocol = true; connections from all others are closed. \
+             Whoever is listed can claim any client address. A unix socket needs no list: the rights of its file decide.",
+        ),
     ],
-    later: &["upstream", "proxy_protocol", "http2", "http3", "connections_max"],
+    later: &["upstream", "http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
     doc: "How long a client is waited for.",
     keys: &[
         Key::preset(
+            "proxy_header",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "From accept to the end of the PROXY header, where there must be one. Balancers send it at once; leave room for a segment that \
+             is lost and sent again.",
+        ),
+        Key::preset(
             "tls",
             Shape::TIMEOUT,
             Literal::Text("5s"),
-            "From accept to the end of the TLS handshake. Raise it for clients on very poor lines.",
+            "From accept, or the PROXY header, to the end of the TLS handshake. Raise it for clients on very poor lines.",
         ),
         Key::preset(
             "request_head",
             Shape::TIMEOUT,
             Literal::Text("10s"),
-            "From a request's first byte (on a new connection: from accept, or the end of the handshake) to the end of its head. A client that is slower is gone. \
+            "From a request's first byte (on a new connection: from accept, or the end of the PROXY header or the handshake) to the end of \
+             its head. A client that is slower is gone. \
              Raise it for clients on very poor lines.",
         ),
         Key::preset(
@@ -112,28 +144,57 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
     let address = section
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
-    section.preset::<Word>("protocol");
+    let protocol = match section.preset::<Word>("protocol").0 {
+        "h2c" => Protocol::Http2,
+        _ => Protocol::Http11,
+    };
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
     };
+    let proxy_protocol = header_senders(&section, address.as_ref());
+    if protocol == Protocol::Http2 && section.node("tls").is_some() {
+        let finding =
+            Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
+        section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
+    }
     let tls = section.section("tls").map(|section| tls::read(&section, folder));
     // Where `tls` is written and wrong, there is no listener: one without it would be another.
     let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
     let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
+        protocol,
+        connection_age_max: section.get("connection_age_max"),
         tls: tls.flatten(),
         timeouts,
         half_closed_clients,
         proxy_status: section.preset("proxy_status"),
+        proxy_protocol,
     });
     Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
 }
 
+/// Whose PROXY headers are wanted, if any are.
+fn header_senders(section: &Section<'_>, address: Option<&Placed<Address>>) -> Option<HeaderSenders> {
+    let senders = HeaderSenders(networks(section, "proxy_protocol_from"));
+    if !section.preset::<bool>("proxy_protocol") {
+        return None;
+    }
+    // What is wrong in the list has been told.
+    let nobody = section.node("proxy_protocol_from").is_none_or(|list| list.is_list() && list.list(0).is_empty());
+    if nobody && address.is_some_and(|address| address.value.port().is_some()) {
+        let place = section.place_of("proxy_protocol");
+        let finding = Finding::error(place, "PROXY headers from nobody: every connection would be closed");
+        section.report().add(finding.hint("write the balancers' networks: proxy_protocol_from = [\"10.0.0.0/8\"]"));
+    }
+    Some(senders)
+}
+
 fn timeouts(section: &Section<'_>) -> ClientTimeouts {
     ClientTimeouts {
+        proxy_header: section.preset("proxy_header"),
         tls: section.preset("tls"),
         request_head: section.preset("request_head"),
         body_stall: section.preset("body_stall"),

@@ -62,6 +62,13 @@ pub(super) static LIMITS: Table = Table {
              request.",
         ),
         Key::preset(
+            "streams_max",
+            Shape::Integer { min: 1, max: 10_000 },
+            Literal::Integer(128),
+            "Requests at a time on one HTTP/2 connection; what a client opens above that is refused, and it may try again. Raise it for a \
+             balancer in front of this one that sends everything over few connections.",
+        ),
+        Key::preset(
             "underscores",
             Shape::Choice { words: &["allow", "refuse"], later: &[] },
             Literal::Text("allow"),
@@ -128,8 +135,9 @@ pub(super) fn admin(section: &Section<'_>) -> Option<Placed<Admin>> {
     Some(Placed { value: Admin { listen: node.parsed("an address")? }, place: node.place() })
 }
 
-pub(super) fn trusted_proxies(root: &Section<'_>) -> Vec<ipnet::IpNet> {
-    let nodes = root.list("trusted_proxies").into_iter();
+/// The networks in the list under a key.
+pub(super) fn networks(section: &Section<'_>, key: &str) -> Vec<ipnet::IpNet> {
+    let nodes = section.list(key).into_iter();
     let network = |node: crate::walk::Node<'_>| {
         let text = node.text()?;
         let network = text.parse().ok();
@@ -152,6 +160,7 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
         uri_max: section.preset("uri_max"),
         body_max: section.get("body_max"),
         headers_max: section.preset("headers_max"),
+        streams_max: section.preset("streams_max"),
         underscores: match section.preset::<Word>("underscores").0 {
             "refuse" => Underscores::Refuse,
             _ => Underscores::Allow,

@@ -25,7 +25,7 @@ pub(crate) static ROOT: Table = Table {
         ),
         Key::preset(
             "trusted_proxies",
-            Shape::List(&Shape::Text("^[0-9A-Fa-f.:]+/[0-9]+$"), 0),
+            Shape::NETWORKS,
             Literal::List(&[]),
             "Networks whose X-Forwarded-For, -Proto and -Host (or Forwarded, see the key of that name) are believed; from all others \
              they are discarded. Write the addresses of the proxies in front of this one, and no more: whoever is listed can claim any \
@@ -98,7 +98,7 @@ pub(crate) fn read<'a>(root: &Section<'a>, folder: &Path) -> Draft<'a> {
     Draft {
         workers: root.get("workers").and_then(NonZeroUsize::new),
         admin: root.section("admin").as_ref().and_then(process::admin),
-        trusted_proxies: process::trusted_proxies(root),
+        trusted_proxies: process::networks(root, "trusted_proxies"),
         forwarded: process::forwarded(root),
         limits: process::limits(root),
         drain: process::drain(root),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const FILE: Shape = Shape::Text("^.+$");
 
 /// What may be spoken inside. Every word is one of [`Protocol::ALL`].
-static PROTOCOL: Shape = Shape::Choice { words: &["http/1.1"], later: &["h2"] };
+static PROTOCOL: Shape = Shape::Choice { words: &["h2", "http/1.1"], later: &[] };
 
 pub(super) static TLS: Table = Table {
     doc: "TLS to clients. Written, the listener speaks nothing else.",
@@ -43,7 +43,7 @@ pub(super) static TLS: Table = Table {
         Key::preset(
             "alpn",
             Shape::List(&PROTOCOL, 1),
-            Literal::List(&[Literal::Text("http/1.1")]),
+            Literal::List(&[Literal::Text("h2"), Literal::Text("http/1.1")]),
             "What may be spoken inside, the dearest first. A client that offers only others is refused; one that offers none speaks HTTP/1.1.",
         ),
         Key::optional(

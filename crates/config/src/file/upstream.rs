@@ -10,7 +10,8 @@ use crate::{
     walk::{Entry, Node, Section, Word},
 };
 use evenkeel_model::{
-    Address, Algorithm, Duration, Endpoint, Pool, Probe, Upstream, UpstreamName, UpstreamTimeouts, Weight,
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamTimeouts,
+    Weight,
 };
 use std::collections::HashMap;
 
@@ -52,6 +53,13 @@ pub(super) static UPSTREAM: Table = Table {
             "How often host names are resolved again; the last good answer is kept. Lower it for names that move quickly.",
         ),
         Key::optional(
+            "proxy_protocol",
+            Shape::Choice { words: &["v1", "v2"], later: &[] },
+            "no header",
+            "Every connection to an endpoint begins with a PROXY header of this version, which says for which client it is. Write it for \
+             endpoints that want one; they must trust this machine. Connections are then reused for the same client connection only.",
+        ),
+        Key::optional(
             "health",
             Shape::Table(&HEALTH),
             "no probes, every endpoint counts as up",
@@ -70,7 +78,6 @@ pub(super) static UPSTREAM: Table = Table {
         "discovery",
         "dns",
         "kubernetes",
-        "proxy_protocol",
         "hash",
         "limits",
     ],
@@ -187,8 +194,21 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
     let timeouts = section.section("timeouts").map_or_else(UpstreamTimeouts::default, |section| timeouts(&section));
     let pool = section.section("pool").map_or_else(Pool::default, |section| pool(&section));
     let resolve_interval = section.preset("resolve_interval");
-    let health = section.section("health").and_then(|section| probe(&section, &endpoints));
-    let upstream = name.map(|name| Upstream { name, balance, endpoints, timeouts, pool, health, resolve_interval });
+    let proxy_protocol = section.get::<Word>("proxy_protocol").map(|version| match version.0 {
+        "v1" => ProxyProtocol::V1,
+        _ => ProxyProtocol::V2,
+    });
+    let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
+    let upstream = name.map(|name| Upstream {
+        name,
+        balance,
+        endpoints,
+        timeouts,
+        pool,
+        health,
+        resolve_interval,
+        proxy_protocol,
+    });
     Some(UpstreamDraft {
         name: Placed { value: entry.name, place: entry.place },
         has_health: section.node("health").is_some(),
@@ -250,8 +270,10 @@ fn endpoint_address(node: Node<'_>) -> Option<Address> {
     Some(address)
 }
 
-fn probe(section: &Section<'_>, endpoints: &[Endpoint]) -> Option<Probe> {
-    let probe = health::read(section)?;
+fn probe(section: &Section<'_>, endpoints: &[Endpoint], proxy_protocol: Option<ProxyProtocol>) -> Option<Probe> {
+    let mut probe = health::read(section)?;
+    // Another port is mostly that of another server, which does not know the protocol; HAProxy does the same (`check-send-proxy`).
+    probe.proxy_protocol = proxy_protocol.filter(|_| probe.port.is_none());
     if probe.port.is_some() && endpoints.iter().any(|endpoint| endpoint.address.port().is_none()) {
         let message = "a port for probes, but an endpoint is a unix socket, which has none";
         section.report().add(Finding::error(section.place_of("port"), message).hint("take the port out"));

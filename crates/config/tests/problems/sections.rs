@@ -237,3 +237,18 @@ fn a_probe_that_makes_no_sense_is_told() {
         ["a port for probes, but an endpoint is a unix socket, which has none | 80 | take the port out"]
     );
 }
+
+#[test]
+fn proxy_headers_from_nobody_are_refused() {
+    let nobody = "PROXY headers from nobody: every connection would be closed | true | write the balancers' networks: \
+                  proxy_protocol_from = [\"10.0.0.0/8\"]";
+    assert_eq!(listener("proxy_protocol = true"), [nobody]);
+    assert_eq!(listener("proxy_protocol = true\nproxy_protocol_from = []"), [nobody]);
+    assert_eq!(listener("proxy_protocol = true\nproxy_protocol_from = [\"10.0.0.0/8\", \"::1/128\"]"), [""; 0]);
+    assert_eq!(
+        listener("proxy_protocol = true\nproxy_protocol_from = [\"10.0.0.1\"]"),
+        ["\"10.0.0.1\" is not a network | \"10.0.0.1\" | for this one address write \"10.0.0.1/32\""]
+    );
+    let inside = "[listeners.inside]\nlisten = \"unix:/run/x.sock\"\nproxy_protocol = true\n";
+    assert_eq!(complaints(&format!("{LISTENER}{inside}{ROUTE}{UPSTREAM}")), [""; 0], "its file has rights");
+}

@@ -30,7 +30,9 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(top("worker = 4"), ["unknown key \"worker\" | worker | did you mean \"workers\"?"]);
     assert_eq!(
         upstream("lb = \"random\""),
-        ["unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, health"]
+        [
+            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, proxy_protocol, health"
+        ]
     );
     assert_eq!(
         top("limits = { max_connections = 1 }"),
@@ -100,8 +102,16 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
         format!("\"{key}\" is not in this version | {key} | the key is reserved for a later one: take it out")
     };
     assert_eq!(listener("http2 = {}"), [later("http2")]);
-    assert_eq!(listener("proxy_protocol = \"serve\""), [later("proxy_protocol")]);
-    assert_eq!(listener("protocol = \"h2c\""), ["\"h2c\" is not in this version | \"h2c\" | in this one: \"http\""]);
+    assert_eq!(
+        listener("protocol = \"http3\""),
+        ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\""]
+    );
+    assert_eq!(
+        listener("protocol = \"h2c\"\ntls.certificates = [{ cert = \"a\", key = \"b\" }]"),
+        [
+            "\"h2c\" is HTTP/2 without TLS, and this listener has TLS | \"h2c\" | take it out: with TLS, clients and tls.alpn say what is spoken"
+        ]
+    );
     for key in ["priority", "zone", "connections_max"] {
         assert_eq!(endpoints(&format!("[{{ address = \"a:1\", {key} = 1 }}]")), [later(key)]);
     }

@@ -2,13 +2,24 @@
 
 use super::Failure;
 use evenkeel_model::Probe;
-use evenkeel_net::{ConnectError, Stream, Target, connect_port};
+use evenkeel_net::{
+    ConnectError, Stream, Target, connect_port,
+    proxy_protocol::{Announced, write},
+};
+use tokio::io::AsyncWriteExt;
 
 /// A connection to where the probe asks; closing it ends the question. The caller's patience stands around it, and the limit
-/// given here shares the time out between the addresses of a name.
+/// given here shares the time out between the addresses of a name. An endpoint that wants a PROXY header is told that nobody else is
+/// asking.
 pub(super) async fn connect(target: &Target, probe: &Probe) -> Result<Stream, Failure> {
-    connect_port(target, probe.port, probe.timeout).await.map_err(|error| match error {
+    let connected = connect_port(target, probe.port, probe.timeout).await;
+    let mut stream = connected.map_err(|error| match error {
         ConnectError::TimedOut { .. } => Failure::NoConnection { limit: probe.timeout },
         other => Failure::Connect(other),
-    })
+    })?;
+    if let Some(version) = probe.proxy_protocol {
+        let header = write(version, Announced::Itself);
+        stream.write_all(&header).await.map_err(|error| Failure::Connect(error.into()))?;
+    }
+    Ok(stream)
 }

@@ -152,6 +152,9 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(turn) = &this.turn {
+            turn.asks();
+        }
         let frame = match &mut this.kind {
             Kind::Empty | Kind::Switched(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -166,6 +169,9 @@ impl http_body::Body for Body {
             && let Some(data) = frame.data_ref()
         {
             exchange.sent(data.len());
+            if let Some(turn) = &this.turn {
+                turn.offers(data.len());
+            }
         }
         frame
     }

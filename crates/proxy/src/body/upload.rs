@@ -242,6 +242,10 @@ impl Upload {
 pub(super) fn blame(error: &hyper::Error) -> Fault {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
+        // What `h2` refuses it has found by itself; all else is an end.
+        if let Some(http2) = error.downcast_ref::<h2::Error>() {
+            return if http2.is_library() { Fault::Malformed } else { Fault::Gone };
+        }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return match io.kind() {
                 std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => Fault::Malformed,

@@ -2,15 +2,20 @@
 //!
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
-use super::{tls::Secured, tunnel::Tunnel};
+use super::{
+    streams::{Offer, Streams},
+    tls::Secured,
+    tunnel::Tunnel,
+};
 use crate::worker::{LocalListener, Pace, Timer, Worker};
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
 use evenkeel_net::{Peer, Stream};
-use evenkeel_telemetry::{ListenerCells, Reason};
+use evenkeel_telemetry::{Http2Fault, ListenerCells, Reason};
 use http::{HeaderValue, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
@@ -20,7 +25,7 @@ use std::{
 pub(crate) enum Stage {
     /// The rest of a head.
     Head,
-    /// Us, or the endpoint, or the client taking its answer.
+    /// Us, or the endpoint, or the client taking its answer; with HTTP/2, of at least one request.
     Request,
     /// The next request.
     Idle,
@@ -32,12 +37,19 @@ pub(crate) enum Stage {
 pub(crate) struct ClientConnection {
     worker: Rc<Worker>,
     listener: Rc<LocalListener>,
-    peer: Peer,
+    /// For whom it speaks: who has connected, unless a PROXY header says another.
+    peer: Cell<Peer>,
+    /// Where the peer has connected to.
+    reached: Cell<Option<SocketAddr>>,
     /// The peer's address as a field value; made with the first request.
     forwarded_for: OnceCell<HeaderValue>,
     /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
     timer: Timer,
     stage: Cell<Stage>,
+    /// Present once it speaks HTTP/2. Then heads are read by `h2`, and nothing is kept of them here.
+    streams: OnceCell<Streams>,
+    /// From here on, in milliseconds of the worker's clock, it is too old.
+    expires: u64,
     /// Bytes read since the last head was complete: a part of the next head, if any.
     early: Cell<u64>,
     /// Bytes have come during a request that are not known to be its body.
@@ -52,6 +64,7 @@ pub(crate) struct ClientConnection {
     served: Cell<bool>,
     fault_logged: Cell<bool>,
     gave_up: Cell<Option<Reason>>,
+    parting: Cell<bool>,
     gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
@@ -66,9 +79,12 @@ impl ClientConnection {
         let timer = worker.timers.timer();
         timer.set(listener.timeouts.get().request_head);
         let connection = Self {
+            expires: expires(worker, listener),
+            streams: OnceCell::new(),
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
-            peer,
+            peer: Cell::new(peer),
+            reached: Cell::new(None),
             forwarded_for: OnceCell::new(),
             timer,
             stage: Cell::new(Stage::Head),
@@ -83,6 +99,7 @@ impl ClientConnection {
             served: Cell::new(false),
             fault_logged: Cell::new(false),
             gave_up: Cell::new(None),
+            parting: Cell::new(false),
             gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
@@ -107,7 +124,22 @@ impl ClientConnection {
     }
 
     pub(crate) fn peer(&self) -> Peer {
-        self.peer
+        self.peer.get()
+    }
+
+    /// Where the peer has connected to, when that is an address.
+    pub(crate) fn reached(&self) -> Option<SocketAddr> {
+        self.reached.get()
+    }
+
+    pub(super) fn has_reached(&self, address: Option<SocketAddr>) {
+        self.reached.set(address);
+    }
+
+    /// From now on, and before any request, the connection speaks for this peer.
+    pub(super) fn speaks_for(&self, peer: Peer) {
+        debug_assert!(self.forwarded_for.get().is_none(), "nobody has been told of another peer");
+        self.peer.set(peer);
     }
 
     pub(crate) fn timeouts(&self) -> ClientTimeouts {
@@ -135,7 +167,50 @@ impl ClientConnection {
 
     /// Whether the client must be told that this connection ends.
     pub(crate) fn closing(&self) -> bool {
-        self.listener.closing.get() || self.worker.announces_end()
+        self.listener.closing.get() || self.worker.announces_end() || self.worker.timers.now() >= self.expires
+    }
+
+    /// How long until it is too old, if ever.
+    pub(super) fn time_to_live(&self) -> Option<Duration> {
+        let left = || Duration::from_millis(self.expires.saturating_sub(self.worker.timers.now()));
+        (self.expires != u64::MAX).then(left)
+    }
+
+    /// It is HTTP/2 that the client speaks.
+    pub(super) fn speaks_http2(&self) {
+        let fresh = self.streams.set(Streams::new(self.worker.timers.now()));
+        debug_assert!(fresh.is_ok(), "a connection chooses once what it speaks");
+    }
+
+    /// What its requests are, if it speaks HTTP/2.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        self.streams.get()
+    }
+
+    /// Whether it carries many requests at a time, each with an end of its own.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.streams.get().is_some()
+    }
+
+    /// Whether a request has come, ever.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.get()
+    }
+
+    /// It ends for what its client does, and says so with its last bytes.
+    pub(super) fn part_with(&self, fault: Http2Fault) {
+        self.breaks_http2(fault);
+        self.parting.set(true);
+    }
+
+    /// What is still to be said when the socket closes.
+    pub(super) fn last_words(&self) -> Option<[u8; 17]> {
+        self.streams.get().filter(|_| self.parting.get()).map(Streams::goaway)
+    }
+
+    /// Counts what a client has done to HTTP/2.
+    pub(super) fn breaks_http2(&self, fault: Http2Fault) {
+        self.cells().http2_faults(fault).inc();
     }
 
     /// Whether the connection must end with the request in progress, and at once if there is none.
@@ -158,14 +233,14 @@ impl ClientConnection {
     /// What goes into `X-Forwarded-For`. RFC 7239, section 6, has `unknown` for a peer without address.
     pub(crate) fn forwarded_for(&self) -> &HeaderValue {
         self.forwarded_for.get_or_init(|| {
-            let text = self.peer.ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+            let text = self.peer.get().ip().map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
             HeaderValue::try_from(text).expect("an address has no control bytes")
         })
     }
 
     /// No less than the bytes of the head of the request in progress.
     pub(crate) fn head_bytes(&self) -> u64 {
-        self.head_bytes.get()
+        if self.is_http2() { u64::MAX } else { self.head_bytes.get() }
     }
 
     /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
@@ -173,7 +248,16 @@ impl ClientConnection {
         self.http10.get()
     }
 
-    pub(crate) fn request_begins(&self, version: Version) {
+    /// With HTTP/2, gives the offers that will be made to its client.
+    pub(crate) fn request_begins(&self, version: Version) -> Option<Rc<Offer>> {
+        if let Some(streams) = self.streams.get() {
+            self.stage.set(Stage::Request);
+            self.served.set(true);
+            if !self.write_stalled.get() {
+                self.timer.clear();
+            }
+            return Some(streams.begins());
+        }
         self.http10.set(version < Version::HTTP_11);
         self.stage.set(Stage::Request);
         self.served.set(true);
@@ -181,6 +265,7 @@ impl ClientConnection {
         self.ahead.set(false);
         self.pace.begins();
         self.timer.clear();
+        None
     }
 
     /// What has come so far during the request was its body. A begin of the next head in the same bytes has the idle time, until
@@ -191,6 +276,9 @@ impl ClientConnection {
 
     pub(crate) fn request_ends(&self) {
         if self.stage.get() == Stage::Tunnel {
+            return;
+        }
+        if self.streams.get().is_some_and(|streams| !streams.ends()) {
             return;
         }
         // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
@@ -222,6 +310,15 @@ impl ClientConnection {
     }
 
     pub(super) fn read(&self, bytes: &[u8]) {
+        if let Some(streams) = self.streams.get() {
+            self.cells().bytes_in.add(bytes.len() as u64);
+            self.early.set(1);
+            if streams.read(bytes, self.worker.timers.now()) && self.stage.get() == Stage::Head {
+                self.stage.set(Stage::Idle);
+                self.wait_for(Stage::Idle);
+            }
+            return;
+        }
         if self.stage.get() == Stage::Request {
             self.ahead.set(true);
         } else {
@@ -276,6 +373,13 @@ impl ClientConnection {
         self.write_stalled.get()
     }
 
+    /// We wait no longer for the client to take the answer that `end` ends; it goes on with others.
+    pub(super) fn give_up_one(&self, reason: Reason, end: impl FnOnce()) {
+        let all = self.gave_up.replace(Some(reason));
+        end();
+        self.gave_up.set(all);
+    }
+
     /// Why we wait no longer for the client to take its answer, if so.
     pub(crate) fn gave_up(&self) -> Option<Reason> {
         self.gave_up.get()
@@ -283,7 +387,8 @@ impl ClientConnection {
 
     /// The client ended its side in the middle of a request: whatever we say would answer a request that was never made.
     pub(crate) fn client_is_gone(&self) {
-        self.gone.set(true);
+        // A stream of HTTP/2 ends alone, and hyper and h2 see to it.
+        self.gone.set(!self.is_http2());
     }
 
     pub(super) fn is_client_gone(&self) -> bool {
@@ -321,6 +426,13 @@ impl ClientConnection {
     pub(crate) fn is_fault_logged(&self) -> bool {
         self.fault_logged.get()
     }
+}
+
+/// A tenth more or less, so that connections made together do not end together.
+fn expires(worker: &Worker, listener: &LocalListener) -> u64 {
+    let Some(age) = listener.connection_age_max.get() else { return u64::MAX };
+    let age = age.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
+    worker.timers.now().saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Drop for ClientConnection {

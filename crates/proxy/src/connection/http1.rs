@@ -45,11 +45,7 @@ where
     type Future = Answering<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // Here and not in the service: a layer around it may take its time before, or answer itself.
-        let turn = Turn::begin(&self.connection, request.version());
-        let limits = self.connection.worker().snapshot().shared().config().limits;
-        let body_max = limits.body_max.map(|max| max.0);
-        let request = request.map(|incoming| Body::upload(incoming, Rc::clone(&self.connection), body_max));
+        let (turn, request) = Turn::begin(&self.connection, request);
         Answering::begin(&self.service, request, turn)
     }
 }

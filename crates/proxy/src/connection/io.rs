@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -14,11 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct ClientIo {
     stream: Stream,
     connection: Rc<ClientConnection>,
+    /// All that was to be written has been.
+    flushed: bool,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: Stream, connection: Rc<ClientConnection>) -> Self {
-        Self { stream, connection }
+        Self { stream, connection, flushed: true }
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -47,6 +49,7 @@ impl AsyncRead for ClientIo {
 impl AsyncWrite for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);
         this.written(result)
     }
@@ -57,6 +60,7 @@ impl AsyncWrite for ClientIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.written(result)
     }
@@ -69,6 +73,7 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         // Within TLS it is here that a client which takes nothing is noticed: until then a write only fills our buffer.
         let result = Pin::new(&mut this.stream).poll_flush(cx);
+        this.flushed = matches!(result, Poll::Ready(Ok(())));
         this.written(result.map_ok(|()| 0)).map_ok(drop)
     }
 
@@ -79,6 +84,10 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        // Only where a frame may begin: h2 flushes when it has written all of its own. One attempt, as nobody waits for this client.
+        if let Some(words) = self.connection.last_words().filter(|_| self.flushed) {
+            let _ = Pin::new(&mut self.stream).poll_write(&mut Context::from_waker(Waker::noop()), &words);
+        }
         if self.connection.aborts() {
             self.stream.abort_on_close();
         }

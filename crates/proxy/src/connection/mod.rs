@@ -1,9 +1,13 @@
 //! One client connection.
 
 mod client;
+mod frames;
 mod http1;
+mod http2;
+mod introduction;
 mod io;
 mod open;
+mod streams;
 mod tls;
 mod tunnel;
 mod turn;

@@ -1,8 +1,9 @@
-//! The first thing that happens to an accepted connection: TLS, where its listener has it, then the protocol that it speaks.
+//! The first thing that happens to an accepted connection: PROXY header? -> TLS? -> the protocol that it speaks.
 //!
-//! Between `worker/accept`, which has the socket, and `http1`, which speaks. Never lets a client that says nothing stay.
+//! Between `worker/accept`, which has the socket, and `http1` or `http2`, which speak. Nothing is guessed from what a client says first: that wait has
+//! no good end. Never lets a client that says nothing stay.
 
-use super::{client::ClientConnection, http1, tls};
+use super::{client::ClientConnection, http1, http2, introduction::introduce, tls};
 use crate::body::Body;
 use evenkeel_model::Protocol;
 use evenkeel_net::Stream;
@@ -11,13 +12,21 @@ use std::{convert::Infallible, rc::Rc};
 use tower::Service;
 
 /// Serves a connection until it ends.
-pub(crate) async fn open<S>(service: S, stream: Stream, connection: Rc<ClientConnection>)
+pub(crate) async fn open<S>(service: S, mut stream: Stream, connection: Rc<ClientConnection>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
+    connection.has_reached(stream.local());
+    let senders = connection.listener().header_senders.borrow().clone();
+    if let Some(senders) = senders
+        // Boxed, so that connections without a header do not carry its future.
+        && Box::pin(introduce(&mut stream, &senders, &connection)).await.is_none()
+    {
+        return;
+    }
     let secured = connection.listener().tls.borrow().clone();
     let (stream, protocol) = match secured {
-        None => (stream, Protocol::Http11),
+        None => (stream, connection.listener().protocol.get()),
         // Boxed: a handshake is large and soon over.
         Some(listener) => match Box::pin(tls::secure(stream, listener, &connection)).await {
             Some(secured) => secured,
@@ -26,5 +35,6 @@ where
     };
     match protocol {
         Protocol::Http11 => http1::serve(service, stream, connection).await,
+        Protocol::Http2 => http2::serve(service, stream, connection).await,
     }
 }

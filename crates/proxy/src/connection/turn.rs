@@ -1,11 +1,12 @@
 //! A request's turn on its connection: from its head until nothing more is to be written of its answer, whoever gives it.
 //!
-//! Begun by `http1` before the service sees the request, carried by the answer's body, ended by being dropped. While it lasts, the
-//! connection waits neither for a head nor for the next request.
+//! Begun by `http1` or `http2` before the service sees the request, carried by the answer's body, ended by being dropped. While it lasts, the
+//! connection waits neither for a head nor for the next request. With HTTP/2 many have their turn at a time.
 
-use super::client::ClientConnection;
+use super::{client::ClientConnection, streams::Offer};
 use crate::body::Body;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
@@ -21,18 +22,41 @@ use tower::{Service, util::Oneshot};
 pub(super) struct Gone;
 
 /// The turn of one request. Dropping it ends it.
-pub(crate) struct Turn(Rc<ClientConnection>);
+pub(crate) struct Turn {
+    connection: Rc<ClientConnection>,
+    /// With HTTP/2.
+    offer: Option<Rc<Offer>>,
+}
 
 impl Turn {
-    pub(super) fn begin(connection: &Rc<ClientConnection>, version: Version) -> Self {
-        connection.request_begins(version);
-        Self(Rc::clone(connection))
+    /// Gives a request that hyper has read its turn and its body.
+    pub(super) fn begin(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> (Self, Request<Body>) {
+        // Here and not in the service: a layer around it may take its time before, or answer itself.
+        let offer = connection.request_begins(request.version());
+        let limits = connection.worker().snapshot().shared().config().limits;
+        let body_max = limits.body_max.map(|max| max.0);
+        let request = request.map(|incoming| Body::upload(incoming, Rc::clone(connection), body_max));
+        (Self { connection: Rc::clone(connection), offer }, request)
+    }
+
+    /// The client has room for another part of its answer.
+    pub(crate) fn asks(&self) {
+        if let Some(offer) = &self.offer {
+            offer.is_taken();
+        }
+    }
+
+    /// A part of the answer, of so many bytes, is offered to the client.
+    pub(crate) fn offers(&self, bytes: usize) {
+        if let (Some(offer), Some(streams)) = (&self.offer, self.connection.streams()) {
+            streams.offers(offer, bytes);
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.request_ends();
+        self.connection.request_ends();
     }
 }
 
@@ -79,7 +103,7 @@ where
             AnswerProjection::Asked { answer } => answer.poll(cx),
             AnswerProjection::Waits { answer } => answer.as_mut().poll(cx),
         });
-        if this.turn.as_ref().is_some_and(|turn| turn.0.is_client_gone()) {
+        if this.turn.as_ref().is_some_and(|turn| turn.connection.is_client_gone()) {
             return Poll::Ready(Err(Gone));
         }
         // Outside of every layer: only what is really told to the client opens a tunnel.

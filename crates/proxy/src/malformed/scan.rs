@@ -166,7 +166,9 @@ impl Parts {
                 return Some(self.target.start + path_fault(&bytes[self.target.clone()]));
             }
             Some(MalformedRequest::PathClimbs | MalformedRequest::Target) => return Some(self.target.start),
-            Some(MalformedRequest::HostMissing | MalformedRequest::Body) => return None,
+            Some(MalformedRequest::HostMissing | MalformedRequest::AuthorityMismatch | MalformedRequest::Body) => {
+                return None;
+            }
             Some(MalformedRequest::TransferEncoding | MalformedRequest::Unparsable) | None => {}
         }
         let coding = lines("transfer-encoding").enumerate().find_map(|(index, (name, coding))| {

@@ -3,7 +3,7 @@
 //! It is dropped exactly once, on every path: at the end of the body, when the client goes away (hyper then drops the
 //! handler's future or the body), when something panics. Dropping it counts, logs and gives back.
 
-use super::{chain, record::Said};
+use super::{chain, grpc, record::Said};
 use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
@@ -15,7 +15,7 @@ use crate::{
 use evenkeel_balance::{HashKey, InFlight};
 use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
 use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, Version, header};
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -71,6 +71,8 @@ pub(crate) struct Exchange {
     upload: Option<Upload>,
     /// The protocol to which the client wants to switch.
     upgrade: Option<UpgradeToken>,
+    /// Present: it is a call of gRPC.
+    call: Option<grpc::Call>,
     /// Bytes that a tunnel has carried from the client.
     carried: u64,
     pub(super) id: u64,
@@ -107,6 +109,7 @@ impl Exchange {
             sent: 0,
             upload: request.body().as_upload().cloned(),
             upgrade: None,
+            call: if request.version() == Version::HTTP_2 { grpc::Call::of(request.headers()) } else { None },
             carried: 0,
             id: 0,
             connected: None,
@@ -132,6 +135,11 @@ impl Exchange {
 
     pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {
         self.connection.as_ref()
+    }
+
+    /// Whether the client speaks HTTP/2: then a fault ends its stream and not its connection.
+    pub(super) fn is_http2(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.is_http2())
     }
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
@@ -165,9 +173,18 @@ impl Exchange {
         self.client.map_or(HashKey(0), HashKey::of_ip)
     }
 
-    /// What is left of the time that this request may take at `upstream`; zero when it is over.
+    /// What is left of the time that this request may take: `total` of its upstream, or its own deadline if that is earlier; zero when it
+    /// is over.
     pub(crate) fn time_left(&self, total: Option<Duration>) -> Option<Duration> {
-        total.map(|total| total.saturating_sub(self.begun.elapsed()))
+        let deadline = self.call.and_then(|call| call.timeout);
+        let limit = total.into_iter().chain(deadline).min();
+        limit.map(|limit| limit.saturating_sub(self.begun.elapsed()))
+    }
+
+    /// What an error of ours is to a call of gRPC; `None`: it is none.
+    pub(super) fn grpc_status(&self, error: &ProxyError) -> Option<u8> {
+        let timeout = self.call?.timeout;
+        Some(grpc::status(error, timeout.is_some_and(|timeout| self.begun.elapsed() >= timeout)))
     }
 
     /// A number by which a person finds the log line. Made only when one is shown.
@@ -256,7 +273,8 @@ impl Exchange {
     pub(crate) fn answered(mut self: Box<Self>, response: &mut Response<Body>) {
         self.status = response.status().as_u16();
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let closing = !switching && self.connection.as_ref().is_some_and(|connection| connection.closing());
+        let closing = !switching
+            && self.connection.as_ref().is_some_and(|connection| connection.closing() && !connection.is_http2());
         response.body_mut().belongs_to(self);
         if closing {
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));

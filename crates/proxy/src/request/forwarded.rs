@@ -65,16 +65,37 @@ pub(crate) fn prepare_request(
         upgrade::announce(headers, token, survey.trailers);
         exchange.asks_upgrade(token);
     }
+    if version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
     if survey.has(Known::Proxy) {
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
         headers.remove(&PROXY);
     }
     identify(headers, exchange);
     chain::tell(headers, config.forwarded, survey.has(Known::Forwarded), exchange);
-    let via = if version == Version::HTTP_10 { "1.0 evenkeel" } else { "1.1 evenkeel" };
+    let via = match version {
+        Version::HTTP_10 => "1.0 evenkeel",
+        // RFC 9110, section 2.5: a minor version that is not named is 0.
+        Version::HTTP_2 => "2.0 evenkeel",
+        _ => "1.1 evenkeel",
+    };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
     headers.append(header::VIA, HeaderValue::from_static(via));
     Ok(())
+}
+
+/// HTTP/2 may send one Cookie in crumbs; everywhere else it is one line (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if crumbs.by_ref().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Made of valid values, so it is one.
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, cookie);
+    }
 }
 
 /// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
@@ -109,6 +130,7 @@ where
 {
     // hyper takes any 101 as an upgrade, asked for or not.
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let no_content = response.status() == StatusCode::NO_CONTENT;
     let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
     let survey = Survey::of(response.headers(), Underscores::Allow);
     if !survey.only_chunked {
@@ -125,6 +147,9 @@ where
         // RFC 9110, section 8.6: no length in a 1xx.
         headers.remove(header::CONTENT_LENGTH);
         upgrade::announce(headers, token, false);
+    } else if length && no_content {
+        // Nor in a 204: a client that believes it would take the next answer for the body.
+        headers.remove(header::CONTENT_LENGTH);
     } else if chunked && length {
         // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length. hyper leaves it in the map.
         headers.remove(header::CONTENT_LENGTH);

@@ -3,6 +3,7 @@
 mod chain;
 mod exchange;
 mod forwarded;
+mod grpc;
 mod handle;
 mod path;
 mod proxy_status;

@@ -40,7 +40,7 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         | Reason::Misdirected => "evenkeel; error=http_request_error",
         Reason::MethodRefused | Reason::UpgradeRefused => "evenkeel; error=http_request_denied",
         Reason::Loop => "evenkeel; error=proxy_loop_detected",
-        Reason::Filter => "evenkeel; error=proxy_internal_response",
+        Reason::Filter | Reason::LastHop => "evenkeel; error=proxy_internal_response",
         // A tunnel has had its answer; nobody is told.
         Reason::TunnelIdle | Reason::Stopped | Reason::Internal => "evenkeel; error=proxy_internal_error",
     }

@@ -1,8 +1,8 @@
 //! Answers of our own: a small plain text with a request id, by which the log line is found.
 
-use super::{Exchange, proxy_status};
+use super::{Exchange, grpc, proxy_status};
 use crate::{body::Body, error::ProxyError};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, header};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -11,6 +11,9 @@ static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Response<Body> {
     exchange.failed(error);
     let id = exchange.request_id();
+    if let Some(code) = exchange.grpc_status(error) {
+        return to_call(code, error, id, exchange);
+    }
     let status = error.status();
     let text = format!(
         "{} {}\nreason: {}\nrequest: {id:016x}\n",
@@ -28,12 +31,28 @@ pub(crate) fn with_error(error: &ProxyError, exchange: &mut Exchange) -> Respons
     if exchange.shows_status() {
         headers.insert(&PROXY_STATUS, proxy_status::of_error(error));
     }
-    if error.closes() {
+    if error.closes() && !exchange.is_http2() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        // RFC 9110, section 15.5.6: a 405 must say what is allowed.
+    if matches!(error, ProxyError::MethodRefused | ProxyError::LastHop) {
+        // RFC 9110, section 15.5.6: a 405 must say what is allowed. Section 9.3.7: that is what OPTIONS asks.
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}
+
+/// An answer to a call of gRPC that consists of its trailers, sent as its head ("Trailers-Only" in gRPC's PROTOCOL-HTTP2.md).
+fn to_call(code: u8, error: &ProxyError, id: u64, exchange: &Exchange) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, grpc::CONTENT_TYPE.clone());
+    headers.insert(&grpc::STATUS, HeaderValue::from(u16::from(code)));
+    // A name of ours and hex digits: nothing that would have to be percent-encoded.
+    let message = format!("{} (request {id:016x})", error.reason().as_str());
+    headers.insert(&grpc::MESSAGE, HeaderValue::try_from(message).expect("a name and hex digits"));
+    headers.insert(&REQUEST_ID, HeaderValue::try_from(format!("{id:016x}")).expect("hex digits"));
+    if exchange.shows_status() {
+        headers.insert(&PROXY_STATUS, proxy_status::of_error(error));
     }
     response
 }

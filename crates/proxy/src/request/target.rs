@@ -31,7 +31,23 @@ pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), 
         return Err(ProxyError::HeadTooLarge);
     }
     check_host(request).map_err(ProxyError::MalformedRequest)?;
-    check_path(request).map_err(ProxyError::MalformedRequest)
+    check_path(request).map_err(ProxyError::MalformedRequest)?;
+    count_down(request)
+}
+
+/// RFC 9110, section 7.6.2: `Max-Forwards` of OPTIONS is counted down, and who finds it at 0 answers. With other methods but TRACE it
+/// means nothing.
+fn count_down(request: &mut Request<Body>) -> Result<(), ProxyError> {
+    if *request.method() != Method::OPTIONS {
+        return Ok(());
+    }
+    let digits = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
+    let value = request.headers().get(header::MAX_FORWARDS).and_then(|value| value.to_str().ok());
+    if let Some(hops) = value.filter(digits).and_then(|text| text.parse::<u64>().ok()) {
+        let left = hops.checked_sub(1).ok_or(ProxyError::LastHop)?;
+        request.headers_mut().insert(header::MAX_FORWARDS, HeaderValue::from(left));
+    }
+    Ok(())
 }
 
 /// Bytes of a head as it came, white space that hyper has dropped left out.
@@ -48,8 +64,14 @@ fn check_host(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
             return Err(MalformedRequest::Target);
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| MalformedRequest::HostMalformed)?;
-        if request.version() >= Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-            return Err(MalformedRequest::HostMissing);
+        let http2 = request.version() == Version::HTTP_2;
+        match request.headers().get(header::HOST) {
+            None if request.version() == Version::HTTP_11 => return Err(MalformedRequest::HostMissing),
+            // RFC 9113, section 8.3.1: they must be the same. A server that believes the other one would serve somebody else.
+            Some(said) if http2 && !said.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+                return Err(MalformedRequest::AuthorityMismatch);
+            }
+            _ => {}
         }
         if request.headers().get_all(header::HOST).iter().count() > 1 {
             return Err(MalformedRequest::HostTwice);

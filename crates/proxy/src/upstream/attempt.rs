@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, pool::Lease, replay::Replay};
+use super::{announcement::Announcement, connect, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -56,10 +56,12 @@ pub(super) async fn run(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
+    // Boxed, so that the futures of all other requests do not carry it.
+    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), !replay.is_repeatable())
+            Lease::from_pool(endpoint, exchange.worker(), announcement.as_deref(), !replay.is_repeatable())
         } else {
             None
         };
@@ -70,7 +72,7 @@ pub(super) async fn run(
         } else {
             cells.pool_misses.inc();
             // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, exchange)).await?
+            Box::pin(connect::connect(upstream, endpoint, announcement.as_deref(), exchange)).await?
         };
         exchange.connected();
         let reused = lease.is_reused();

@@ -1,6 +1,7 @@
 //! Makes a connection to an endpoint and starts hyper on it.
 
 use super::{
+    announcement::Announcement,
     attempt::{Failure, Sent},
     pool::{Lease, Wire},
 };
@@ -10,7 +11,7 @@ use crate::{
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
-use evenkeel_net::{ConnectError, Watched};
+use evenkeel_net::{ConnectError, Stream, Watched};
 use evenkeel_telemetry::ConnectResult;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -21,15 +22,16 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes that hyper may hold of an endpoint's answer.
 const BUFFER_MAX: usize = 64 * 1024;
 
-/// Connects to an endpoint.
+/// Connects to an endpoint, and tells it first for whom, where it wants to know.
 pub(super) async fn connect(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
+    announcement: Option<&Announcement>,
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
     let worker = exchange.worker();
@@ -37,7 +39,11 @@ pub(super) async fn connect(
     let address = || exchange.endpoint_address();
     let timeouts = upstream.part.settings.timeouts;
     let limit = exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect));
-    let stream = match evenkeel_net::connect(&endpoint.part.target, limit).await {
+    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
+        (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
+        (connected, _) => connected,
+    };
+    let stream = match connected {
         Ok(stream) => stream,
         Err(cause) => {
             let timed_out = matches!(cause, ConnectError::TimedOut { .. });
@@ -64,7 +70,13 @@ pub(super) async fn connect(
         driven.ended(driven_on.timers.now());
         driven.keep_head(&driven_on);
     });
-    Ok(Lease::fresh(sender, wire, endpoint, worker))
+    Ok(Lease::fresh(sender, wire, announcement, endpoint, worker))
+}
+
+/// A new socket has room for these few bytes, so this does not wait.
+async fn announce(mut stream: Stream, announcement: &Announcement) -> Result<Stream, ConnectError> {
+    stream.write_all(&announcement.header()).await?;
+    Ok(stream)
 }
 
 /// Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool. One that ends

@@ -1,5 +1,6 @@
 //! A request's way to an endpoint and the answer's way back.
 
+mod announcement;
 mod attempt;
 mod connect;
 mod patience;

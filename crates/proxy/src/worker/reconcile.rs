@@ -6,7 +6,7 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, Protocol, UpstreamName};
 use evenkeel_net::tls::ServerTls;
 use http::HeaderName;
 use std::{
@@ -14,6 +14,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 /// A snapshot on one worker.
@@ -40,8 +41,12 @@ pub(crate) struct LocalEndpoint {
 pub(crate) struct LocalListener {
     pub(crate) part: Arc<ListenerPart>,
     pub(crate) timeouts: Cell<ClientTimeouts>,
+    pub(crate) protocol: Cell<Protocol>,
+    pub(crate) connection_age_max: Cell<Option<Duration>>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
+    /// Who must begin with a PROXY header; it is read before anything else.
+    pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
     /// For new connections.
     pub(crate) tls: RefCell<Option<ListenerTls>>,
     /// No longer configured: answers carry `Connection: close`.
@@ -64,8 +69,11 @@ impl LocalListener {
         Self {
             part: Arc::clone(part),
             timeouts: Cell::default(),
+            protocol: Cell::default(),
+            connection_age_max: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
+            header_senders: RefCell::default(),
             tls: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),

@@ -145,9 +145,12 @@ where
         for (settings, part) in snapshot.config().listeners.iter().zip(&snapshot.listeners) {
             let listener = self.listeners.remove(&settings.name);
             let listener = listener.unwrap_or_else(|| Rc::new(LocalListener::new(part)));
+            listener.protocol.set(settings.protocol);
+            listener.connection_age_max.set(settings.connection_age_max);
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);
+            listener.header_senders.replace(settings.proxy_protocol.clone().map(Rc::new));
             listener.tls.replace(settings.tls.as_ref().zip(snapshot.tls_of(&settings.name)).map(
                 |(settings, server)| {
                     let identity_field = settings.client_auth.as_ref().map(|auth| auth.header.clone());

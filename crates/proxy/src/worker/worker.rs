@@ -56,6 +56,8 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Rc<Handshakes>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
+    /// And about bad PROXY headers.
+    pub(crate) headers_told: Seldom,
 }
 
 impl Worker {
@@ -72,6 +74,7 @@ impl Worker {
             id,
             handshakes: Handshakes::new(),
             handshakes_told: Seldom::new(&timers),
+            headers_told: Seldom::new(&timers),
             timers,
             snapshot: RefCell::new(snapshot),
             rng: RefCell::new(Rng::from_seed(seed)),

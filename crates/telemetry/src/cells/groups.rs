@@ -2,7 +2,10 @@
 //!
 //! [`PerWorker`]: super::PerWorker
 
-use super::{CodeClass, ConnectResult, Counter, Gauge, Histogram, Reason, RequestTable, RetryOutcome, TlsHandshake};
+use super::{
+    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
+    RetryOutcome, TlsHandshake,
+};
 
 /// What is counted for a route.
 #[derive(Debug, Default)]
@@ -92,10 +95,26 @@ pub struct ListenerCells {
     pub bytes_in: Counter,
     /// Bytes sent to clients.
     pub bytes_out: Counter,
+    proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
+    http2_faults: [Counter; Http2Fault::COUNT],
     handshakes: [Counter; TlsHandshake::COUNT],
 }
 
 impl ListenerCells {
+    /// Connections that were closed for want of a good PROXY header.
+    #[inline]
+    #[must_use]
+    pub fn proxy_header_errors(&self, error: ProxyHeaderError) -> &Counter {
+        &self.proxy_header_errors[error.index()]
+    }
+
+    /// Connections that ended because their client did this to HTTP/2.
+    #[inline]
+    #[must_use]
+    pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
+        &self.http2_faults[fault.index()]
+    }
+
     /// TLS handshakes that ended so.
     #[inline]
     #[must_use]

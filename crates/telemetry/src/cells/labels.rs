@@ -133,6 +133,52 @@ label_set! {
 }
 
 label_set! {
+    /// Why a connection without a good PROXY header was closed, as the label `reason` shows it.
+    pub enum ProxyHeaderError {
+        /// It came from an address that is not listed.
+        Untrusted => "untrusted",
+        /// It began with something else.
+        Missing => "missing",
+        /// Its header breaks the rules of the protocol.
+        Malformed => "malformed",
+        /// Its header is longer than headers are.
+        TooLong => "too_long",
+        /// Its header was not complete in time.
+        TimedOut => "timed_out",
+        /// It ended before its header did.
+        Closed => "closed",
+    }
+}
+
+label_set! {
+    /// What the client of an HTTP/2 connection did so that we ended it, as the label `kind` shows it.
+    pub enum Http2Fault {
+        /// It spoke something else, such as HTTP/1.1.
+        Preface => "preface",
+        /// Requests that were given up as soon as they were made (CVE-2023-44487), or that had to be reset for what was wrong with them.
+        RapidReset => "rapid_reset",
+        /// One head in CONTINUATION frames without end (CVE-2024-27316).
+        Continuation => "continuation",
+        /// A head many times larger than is allowed, unpacked.
+        HeaderList => "header_list",
+        /// DATA frames that carry nothing (CVE-2019-9518), or hardly anything and faster than it can be passed on.
+        Data => "data",
+        /// SETTINGS, each of which must be answered (CVE-2019-9515).
+        Settings => "settings",
+        /// PING, each of which must be answered (CVE-2019-9512).
+        Ping => "ping",
+        /// PRIORITY (CVE-2019-9513).
+        Priority => "priority",
+        /// WINDOW_UPDATE for nothing that was sent.
+        WindowUpdate => "window_update",
+        /// Frames of unknown kinds.
+        Unknown => "unknown",
+        /// Anything else that RFC 9113 calls a connection error.
+        Protocol => "protocol",
+    }
+}
+
+label_set! {
     /// How a TLS handshake with a client ended, as the label `result` shows it.
     pub enum TlsHandshake {
         /// A new session.

@@ -45,6 +45,8 @@ label_set! {
         UpgradeRefused => "upgrade_refused",
         /// No byte moved in either direction of an upgraded connection for `timeouts.tunnel_idle`: both ends cut.
         TunnelIdle => "tunnel_idle",
+        /// An OPTIONS with `Max-Forwards: 0`, which is ours to answer: 200 (RFC 9110, section 7.6.2).
+        LastHop => "last_hop",
         /// The request has passed this proxy too often, by what `Via` says: 508 (RFC 5842, section 7.2).
         Loop => "loop",
         /// A filter answered, as configured: a redirect, a fixed response.
@@ -96,6 +98,7 @@ impl Reason {
             | Self::MethodRefused
             | Self::Misdirected
             | Self::UpgradeRefused
+            | Self::LastHop
             | Self::TunnelIdle => Fault::Client,
             Self::NoEndpoint
             | Self::ConnectFailed

@@ -1,0 +1,112 @@
+//! What HTTP/2 adds to a client connection: many requests at a time.
+//!
+//! A stream counts from its head until everything that was done for it is over, whoever ended it. `h2` counts a stream that was reset
+//! as gone at once, though it may still occupy an endpoint (CVE-2023-44487, CVE-2025-8671), so its own limit is not enough.
+
+use super::frames::Frames;
+use evenkeel_telemetry::Http2Fault;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+/// The streams of one connection.
+#[derive(Debug)]
+pub(super) struct Streams {
+    open: Cell<u32>,
+    frames: RefCell<Frames>,
+    flood: Cell<Option<Http2Fault>>,
+    /// Of the stream that has just begun, for the task that will serve it.
+    newest: RefCell<Option<Rc<Offer>>>,
+}
+
+/// What a stream's client has been offered of its answer, in bytes, and how much of it it has taken.
+#[derive(Debug, Default)]
+pub(crate) struct Offer {
+    offered: Cell<u64>,
+    taken: Cell<u64>,
+}
+
+impl Offer {
+    /// More is asked for: the client has taken what was offered before.
+    pub(crate) fn is_taken(&self) {
+        self.taken.set(self.offered.get());
+    }
+
+    /// Bytes so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    /// Whether there is something that the client has not taken.
+    pub(super) fn waits(&self) -> bool {
+        self.taken.get() < self.offered.get()
+    }
+}
+
+impl Streams {
+    /// None yet. `now` in milliseconds.
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            open: Cell::new(0),
+            frames: RefCell::new(Frames::new(now)),
+            flood: Cell::new(None),
+            newest: RefCell::default(),
+        }
+    }
+
+    pub(super) fn open(&self) -> u32 {
+        self.open.get()
+    }
+
+    pub(super) fn begins(&self) -> Rc<Offer> {
+        self.open.set(self.open.get() + 1);
+        let offer = Rc::<Offer>::default();
+        self.newest.replace(Some(Rc::clone(&offer)));
+        offer
+    }
+
+    /// Whether it was the last one.
+    pub(super) fn ends(&self) -> bool {
+        debug_assert!(self.open.get() > 0, "what ends has begun");
+        self.open.set(self.open.get() - 1);
+        self.open.get() == 0
+    }
+
+    pub(super) fn newest(&self) -> Option<Rc<Offer>> {
+        self.newest.take()
+    }
+
+    /// A part of an answer, of so many bytes, is handed over.
+    pub(super) fn offers(&self, offer: &Offer, bytes: usize) {
+        offer.offered.set(offer.offered.get() + bytes as u64);
+        self.frames.borrow_mut().moved(bytes);
+    }
+
+    /// Takes what the client sends; whether it has said that it speaks HTTP/2.
+    pub(super) fn read(&self, bytes: &[u8], now: u64) -> bool {
+        let mut frames = self.frames.borrow_mut();
+        // What follows a flood is lost to it, and so is where the next frame begins.
+        if self.flood.get().is_none() {
+            self.flood.set(frames.read(bytes, now).err());
+        }
+        frames.begun()
+    }
+
+    /// What a flood that `h2` has noticed was made of.
+    pub(super) fn likely_flood(&self) -> Http2Fault {
+        self.frames.borrow().likely_flood()
+    }
+
+    /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 10.5).
+    pub(super) fn goaway(&self) -> [u8; 17] {
+        let mut frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+        frame[9..13].copy_from_slice(&self.frames.borrow().last_stream().to_be_bytes());
+        frame
+    }
+
+    /// A flood that must be ended.
+    pub(super) fn flood(&self) -> Option<Http2Fault> {
+        self.flood.get()
+    }
+}
