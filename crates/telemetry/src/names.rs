@@ -98,10 +98,10 @@ families! {
         "Client connections that had to wait because connections_max was reached.";
     ACCEPT_ERRORS = Counter "evenkeel_accept_errors_total"
         "Failures of the system to accept a client connection.";
-    HTTP2_FAULTS = Counter "evenkeel_http2_faults_total"
-        "HTTP/2 connections that were ended for what their client did, by kind.";
     PROXY_PROTOCOL_ERRORS = Counter "evenkeel_proxy_protocol_errors_total"
         "Client connections that were closed because they did not begin with a good PROXY header, by reason.";
+    HTTP2_FAULTS = Counter "evenkeel_http2_faults_total"
+        "HTTP/2 connections that were ended for what their client did, by kind.";
     BYTES = Counter "evenkeel_bytes_total"
         "Bytes received from clients (in) and sent to them (out).";
 

@@ -161,18 +161,18 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
             page.sample(&[("listener", listener)], sum(cells, count));
         }
     }
-    page.family(&names::HTTP2_FAULTS);
-    for (listener, cells) in listeners {
-        for fault in Http2Fault::ALL {
-            let labels = [("listener", *listener), ("kind", fault.as_str())];
-            page.sample(&labels, sum(cells, |cell| cell.http2_faults(fault).get()));
-        }
-    }
     page.family(&names::PROXY_PROTOCOL_ERRORS);
     for (listener, cells) in listeners {
         for error in ProxyHeaderError::ALL {
             let labels = [("listener", *listener), ("reason", error.as_str())];
             page.sample(&labels, sum(cells, |cell| cell.proxy_header_errors(error).get()));
+        }
+    }
+    page.family(&names::HTTP2_FAULTS);
+    for (listener, cells) in listeners {
+        for fault in Http2Fault::ALL {
+            let labels = [("listener", *listener), ("kind", fault.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.http2_faults(fault).get()));
         }
     }
     page.family(&names::TLS_HANDSHAKES);

@@ -153,12 +153,12 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
     };
+    let proxy_protocol = header_senders(&section, address.as_ref());
     if protocol == Protocol::Http2 && section.node("tls").is_some() {
         let finding =
             Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
         section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
     }
-    let proxy_protocol = header_senders(&section, address.as_ref());
     let tls = section.section("tls").map(|section| tls::read(&section, folder));
     // Where `tls` is written and wrong, there is no listener: one without it would be another.
     let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));

@@ -95,24 +95,24 @@ pub struct ListenerCells {
     pub bytes_in: Counter,
     /// Bytes sent to clients.
     pub bytes_out: Counter,
-    http2_faults: [Counter; Http2Fault::COUNT],
     proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
+    http2_faults: [Counter; Http2Fault::COUNT],
     handshakes: [Counter; TlsHandshake::COUNT],
 }
 
 impl ListenerCells {
-    /// Connections that ended because their client did this to HTTP/2.
-    #[inline]
-    #[must_use]
-    pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
-        &self.http2_faults[fault.index()]
-    }
-
     /// Connections that were closed for want of a good PROXY header.
     #[inline]
     #[must_use]
     pub fn proxy_header_errors(&self, error: ProxyHeaderError) -> &Counter {
         &self.proxy_header_errors[error.index()]
+    }
+
+    /// Connections that ended because their client did this to HTTP/2.
+    #[inline]
+    #[must_use]
+    pub fn http2_faults(&self, fault: Http2Fault) -> &Counter {
+        &self.http2_faults[fault.index()]
     }
 
     /// TLS handshakes that ended so.

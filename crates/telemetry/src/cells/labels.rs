@@ -133,6 +133,24 @@ label_set! {
 }
 
 label_set! {
+    /// Why a connection without a good PROXY header was closed, as the label `reason` shows it.
+    pub enum ProxyHeaderError {
+        /// It came from an address that is not listed.
+        Untrusted => "untrusted",
+        /// It began with something else.
+        Missing => "missing",
+        /// Its header breaks the rules of the protocol.
+        Malformed => "malformed",
+        /// Its header is longer than headers are.
+        TooLong => "too_long",
+        /// Its header was not complete in time.
+        TimedOut => "timed_out",
+        /// It ended before its header did.
+        Closed => "closed",
+    }
+}
+
+label_set! {
     /// What the client of an HTTP/2 connection did so that we ended it, as the label `kind` shows it.
     pub enum Http2Fault {
         /// It spoke something else, such as HTTP/1.1.
@@ -157,24 +175,6 @@ label_set! {
         Unknown => "unknown",
         /// Anything else that RFC 9113 calls a connection error.
         Protocol => "protocol",
-    }
-}
-
-label_set! {
-    /// Why a connection without a good PROXY header was closed, as the label `reason` shows it.
-    pub enum ProxyHeaderError {
-        /// It came from an address that is not listed.
-        Untrusted => "untrusted",
-        /// It began with something else.
-        Missing => "missing",
-        /// Its header breaks the rules of the protocol.
-        Malformed => "malformed",
-        /// Its header is longer than headers are.
-        TooLong => "too_long",
-        /// Its header was not complete in time.
-        TimedOut => "timed_out",
-        /// It ended before its header did.
-        Closed => "closed",
     }
 }
 
