@@ -31,6 +31,7 @@ mod reload;
 mod reload_under_load;
 mod routing;
 mod slow_clients;
+mod tcp;
 mod timeouts;
 mod tls;
 mod unix;

@@ -91,7 +91,7 @@ fn is_valid(document: &Value) -> bool {
 
 #[test]
 fn the_files_of_config_load_without_a_word_and_are_valid_by_the_schema() {
-    for name in ["minimal.toml", "tls.toml", "full.toml"] {
+    for name in ["minimal.toml", "tls.toml", "tcp.toml", "full.toml"] {
         let loaded = load(&path(name)).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
 
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));

@@ -26,7 +26,10 @@ fn the_process_is_read_as_written() {
     assert_eq!((config.drain.grace, config.drain.deadline), (Duration::from_secs(5), Duration::from_secs(30)));
     assert_eq!(config.access_log.unwrap().output, LogOutput::Stdout);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
-    assert_eq!(config.listeners.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["inside", "secure", "web"]);
+    assert_eq!(
+        config.listeners.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
+        ["inside", "secure", "web", "wire"]
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod upstream;
 pub use address::{Address, AddressError, HostName};
 pub use config::{AccessLog, Admin, Config, Drain, Log, LogFormat, LogLevel, LogOutput};
 pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
-pub use listener::{HalfClosedClients, HeaderSenders, Listener};
+pub use listener::{HalfClosedClients, HeaderSenders, Listener, SniRoute, Tcp};
 pub use name::{ListenerName, NameError, RouteName, UpstreamName};
 pub use policy::{ClientTimeouts, Forwarded, Limits, Pool, RateMin, Underscores, UpstreamTimeouts};
 pub use probe::{HttpProbe, Probe, ProbeKind};

@@ -1,6 +1,6 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, Duration, ListenerName, Protocol, Tls};
+use crate::{Address, ClientTimeouts, Duration, HostPattern, ListenerName, Protocol, Tls, UpstreamName};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -13,6 +13,8 @@ pub struct Listener {
     pub listen: Address,
     /// What is spoken where there is no TLS, which would say it (ALPN).
     pub protocol: Protocol,
+    /// Where its connections go as they are. Then none of them is HTTP, and no route applies.
+    pub tcp: Option<Tcp>,
     /// A connection is ended in good order once it is this old, give or take a tenth. `None`: never for its age.
     pub connection_age_max: Option<Duration>,
     /// How it speaks TLS, if it does.
@@ -25,6 +27,32 @@ pub struct Listener {
     pub proxy_status: bool,
     /// Who must begin each connection with a PROXY header. `None`: nobody may.
     pub proxy_protocol: Option<HeaderSenders>,
+}
+
+/// Where the connections of a listener go that does not look into them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tcp {
+    /// By the name that a TLS client asks for. Not empty: each connection has to begin with a TLS ClientHello, unless `upstream` takes the
+    /// others as well.
+    pub sni: Vec<SniRoute>,
+    /// Where all others go. `None`: nowhere, they are closed.
+    pub upstream: Option<UpstreamName>,
+}
+
+impl Tcp {
+    /// Every upstream that is named, perhaps more than once.
+    pub fn upstreams(&self) -> impl Iterator<Item = &UpstreamName> {
+        self.sni.iter().map(|route| &route.upstream).chain(&self.upstream)
+    }
+}
+
+/// Where connections go whose client asks for one of these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SniRoute {
+    /// The names, at least one.
+    pub hosts: Vec<HostPattern>,
+    /// Where they go.
+    pub upstream: UpstreamName,
 }
 
 /// The balancers in front of a listener, whose PROXY headers say for whom each of their connections speaks.

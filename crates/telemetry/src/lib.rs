@@ -19,6 +19,6 @@ pub mod scrape;
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot, Http2Fault,
     ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
-    RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
+    RouteCells, SessionCells, SessionResult, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

@@ -102,6 +102,8 @@ families! {
         "Client connections that were closed because they did not begin with a good PROXY header, by reason.";
     HTTP2_FAULTS = Counter "evenkeel_http2_faults_total"
         "HTTP/2 connections that were ended for what their client did, by kind.";
+    TCP_SESSIONS = Counter "evenkeel_tcp_sessions_total"
+        "Connections of tcp listeners that ended, by where they went and how they ended.";
     BYTES = Counter "evenkeel_bytes_total"
         "Bytes received from clients (in) and sent to them (out).";
 

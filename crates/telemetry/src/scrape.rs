@@ -7,7 +7,8 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, Http2Fault, ListenerCells, MethodLabel,
-    PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, TlsHandshake, UpstreamCells, WorkerCells,
+    PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult, TlsHandshake,
+    UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::{
@@ -189,6 +190,17 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
     }
 }
 
+/// Writes what became of the sessions of tcp listeners: each with its listener, its upstream (empty where it had none) and its cells.
+pub fn sessions(page: &mut Exposition, sessions: &[(&str, &str, &PerWorker<SessionCells>)]) {
+    page.family(&names::TCP_SESSIONS);
+    for (listener, upstream, cells) in sessions {
+        for result in SessionResult::ALL {
+            let labels = [("listener", *listener), ("upstream", *upstream), ("result", result.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.results(result).get()));
+        }
+    }
+}
+
 /// Writes when certificates end: for each name the earliest, as it is the one that hurts first.
 pub fn certificates(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
     let mut earliest: BTreeMap<String, SystemTime> = BTreeMap::new();
@@ -264,6 +276,8 @@ mod tests {
         };
         endpoints(&mut page, &[series, EndpointSeries { endpoint: "unix:/run/\"a\\b\".sock", ..series }]);
         listeners(&mut page, &[("web", &listener)]);
+        let session: PerWorker<SessionCells> = PerWorker::new(2);
+        sessions(&mut page, &[("db", "primary", &session)]);
         let end = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         certificates(&mut page, [("a.example".to_owned(), end(20)), ("a.example".to_owned(), end(10))]);
         workers(&mut page, &worker);

@@ -3,6 +3,7 @@
 use super::{
     Placed, field,
     process::networks,
+    tcp::{self, SNI},
     tls::{self, TLS},
 };
 use crate::{
@@ -23,10 +24,24 @@ pub(super) static LISTENER: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http", "h2c"], later: &["tcp", "https", "http2", "http3"] },
+            Shape::Choice { words: &["http", "h2c", "tcp"], later: &["https", "http2", "http3"] },
             Literal::Text("http"),
             "What clients speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, from clients that know beforehand, such as a balancer or a gRPC \
-             client in your own network; nothing else is understood there.",
+             client in your own network; nothing else is understood there. tcp: anything; connections are passed on as they are, to the \
+             upstream written here, and routes do not apply.",
+        ),
+        Key::optional(
+            "upstream",
+            Shape::NAME,
+            "none, which only a tcp listener with sni can do without",
+            "With protocol = \"tcp\": where connections go. With sni: where those go that no name in it leads elsewhere.",
+        ),
+        Key::optional(
+            "sni",
+            Shape::List(&Shape::Table(&SNI), 1),
+            "names are not looked at",
+            "With protocol = \"tcp\": where connections go by the name that their TLS client asks for. Without tls the listener reads the name and \
+             passes all bytes on unopened.",
         ),
         Key::optional(
             "connection_age_max",
@@ -71,7 +86,7 @@ pub(super) static LISTENER: Table = Table {
              Whoever is listed can claim any client address. A unix socket needs no list: the rights of its file decide.",
         ),
     ],
-    later: &["upstream", "http2", "http3", "connections_max"],
+    later: &["http2", "http3", "connections_max"],
 };
 
 static TIMEOUTS: Table = Table {
@@ -134,6 +149,10 @@ static TIMEOUTS: Table = Table {
 pub(crate) struct ListenerDraft<'a> {
     pub(crate) name: Placed<&'a str>,
     pub(crate) address: Option<Placed<Address>>,
+    /// The upstreams to which it leads itself.
+    pub(crate) upstreams: Vec<Placed<&'a str>>,
+    /// Whether it passes connections on as they are, so that no route applies.
+    pub(crate) is_tcp: bool,
     /// `None` when something about it is wrong, which has been told.
     pub(crate) listener: Option<Listener>,
 }
@@ -144,10 +163,10 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
     let address = section
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
-    let protocol = match section.preset::<Word>("protocol").0 {
-        "h2c" => Protocol::Http2,
-        _ => Protocol::Http11,
-    };
+    let word = section.preset::<Word>("protocol").0;
+    let protocol = if word == "h2c" { Protocol::Http2 } else { Protocol::Http11 };
+    let is_tcp = word == "tcp";
+    let tcp = tcp::read(&section, is_tcp);
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
@@ -159,13 +178,18 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
             Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
         section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));
     }
-    let tls = section.section("tls").map(|section| tls::read(&section, folder));
+    let tls = section.section("tls").map(|section| {
+        // What is spoken inside is for the two ends to agree upon.
+        let spoken: &[Protocol] = if is_tcp { &[] } else { &Protocol::ALL };
+        tls::read(&section, folder, spoken)
+    });
     // Where `tls` is written and wrong, there is no listener: one without it would be another.
-    let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)));
+    let sound = name.zip(address.as_ref()).filter(|_| !matches!(tls, Some(None)) && tcp.settings.is_some() == is_tcp);
     let listener = sound.map(|(name, address)| Listener {
         name,
         listen: address.value.clone(),
         protocol,
+        tcp: tcp.settings,
         connection_age_max: section.get("connection_age_max"),
         tls: tls.flatten(),
         timeouts,
@@ -173,7 +197,13 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         proxy_status: section.preset("proxy_status"),
         proxy_protocol,
     });
-    Some(ListenerDraft { name: Placed { value: entry.name, place: entry.place }, address, listener })
+    Some(ListenerDraft {
+        name: Placed { value: entry.name, place: entry.place },
+        address,
+        upstreams: tcp.upstreams,
+        is_tcp,
+        listener,
+    })
 }
 
 /// Whose PROXY headers are wanted, if any are.

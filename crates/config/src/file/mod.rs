@@ -11,6 +11,7 @@ mod listener;
 mod process;
 mod root;
 mod route;
+mod tcp;
 mod tls;
 mod upstream;
 

@@ -138,7 +138,7 @@ fn name(node: Node<'_>) -> Option<Placed<RouteName>> {
 }
 
 /// A name to look up later. Whether it is a good one is told where it is defined.
-fn reference(node: Node<'_>) -> Option<Placed<&str>> {
+pub(super) fn reference(node: Node<'_>) -> Option<Placed<&str>> {
     node.text().map(|value| Placed { value, place: node.place() })
 }
 

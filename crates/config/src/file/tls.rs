@@ -44,7 +44,8 @@ pub(super) static TLS: Table = Table {
             "alpn",
             Shape::List(&PROTOCOL, 1),
             Literal::List(&[Literal::Text("h2"), Literal::Text("http/1.1")]),
-            "What may be spoken inside, the dearest first. A client that offers only others is refused; one that offers none speaks HTTP/1.1.",
+            "What may be spoken inside, the dearest first. A client that offers only others is refused; one that offers none speaks HTTP/1.1. \
+             A tcp listener agrees upon nothing unless this is written.",
         ),
         Key::optional(
             "client_auth",
@@ -96,7 +97,8 @@ static CLIENT_AUTH: Table = Table {
     later: &["depth"],
 };
 
-pub(super) fn read(section: &Section<'_>, folder: &Path) -> Option<Tls> {
+/// `spoken` is what holds where no `alpn` is written.
+pub(super) fn read(section: &Section<'_>, folder: &Path, spoken: &[Protocol]) -> Option<Tls> {
     let certificates = section.list("certificates");
     let written = certificates.len();
     let certificates: Vec<_> = certificates.into_iter().filter_map(|node| certificate(node, folder)).collect();
@@ -109,7 +111,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Option<Tls> {
         "1.3" => TlsVersion::V1_3,
         _ => TlsVersion::V1_2,
     };
-    let protocols = protocols(section)?;
+    let protocols = protocols(section, spoken)?;
     let client_auth = match section.section("client_auth") {
         Some(section) => Some(client_auth(&section, folder)?),
         None => None,
@@ -129,10 +131,10 @@ fn certificate(node: Node<'_>, folder: &Path) -> Option<CertificateFiles> {
     Some(CertificateFiles { cert: cert?, key: key? })
 }
 
-/// What is spoken inside. With nothing written, all that we can speak.
-fn protocols(section: &Section<'_>) -> Option<Vec<Protocol>> {
+/// What may be spoken inside.
+fn protocols(section: &Section<'_>, spoken: &[Protocol]) -> Option<Vec<Protocol>> {
     if section.node("alpn").is_none() {
-        return Some(Protocol::ALL.to_vec());
+        return Some(spoken.to_vec());
     }
     let words = section.list("alpn").into_iter();
     let words: Option<Vec<Word>> = words.map(|node| Word::read(node, &PROTOCOL)).collect();

@@ -134,8 +134,8 @@ static TIMEOUTS: Table = Table {
             "tunnel_idle",
             Shape::TIMEOUT,
             Literal::Text("1h"),
-            "Without a byte in either direction of an upgraded connection, such as a WebSocket. Lower it when clients vanish without \
-             a word and endpoints do not ping; a tunnel keeps the value of its begin.",
+            "Without a byte in either direction of a tcp listener's connection, or of an upgraded one such as a WebSocket. Lower it when \
+             clients vanish without a word and endpoints do not ping; each keeps the value of its begin.",
         ),
         Key::optional(
             "body_rate_min",

@@ -13,9 +13,18 @@ const HINTS_MAX: usize = 100;
 pub(super) fn check(draft: &Draft<'_>, report: &Report) {
     let listeners: HashSet<&str> = draft.listeners.iter().map(|listener| listener.name.value).collect();
     let upstreams: HashSet<&str> = draft.upstreams.iter().map(|upstream| upstream.name.value).collect();
+    for name in draft.listeners.iter().flat_map(|listener| &listener.upstreams) {
+        known(*name, "upstream", &upstreams, report);
+    }
+    let tcp: HashSet<&str> = draft.listeners.iter().filter(|l| l.is_tcp).map(|l| l.name.value).collect();
     for route in &draft.routes {
         for name in &route.listeners {
             known(*name, "listener", &listeners, report);
+            if tcp.contains(name.value) {
+                let finding =
+                    Finding::error(name.place, format!("{:?} is a tcp listener, where no route applies", name.value));
+                report.add(finding.hint("take it out: the listener itself says where its connections go"));
+            }
         }
         if let Some(name) = route.upstream {
             known(name, "upstream", &upstreams, report);
@@ -44,8 +53,9 @@ fn toml_key(name: &str) -> String {
 }
 
 fn warn_of_idle_upstreams(draft: &Draft<'_>, report: &Report) {
-    let used: HashSet<&str> =
-        draft.routes.iter().filter_map(|route: &RouteDraft<'_>| Some(route.upstream?.value)).collect();
+    let by_listeners = draft.listeners.iter().flat_map(|listener| &listener.upstreams).map(|name| name.value);
+    let by_routes = draft.routes.iter().filter_map(|route: &RouteDraft<'_>| Some(route.upstream?.value));
+    let used: HashSet<&str> = by_routes.chain(by_listeners).collect();
     for upstream in draft.upstreams.iter().filter(|upstream| !used.contains(upstream.name.value)) {
         let finding =
             Finding::warning(upstream.name.place, format!("no route leads to upstream {:?}", upstream.name.value));

@@ -28,7 +28,7 @@ struct Seen<'a> {
 }
 
 pub(super) fn check(draft: &Draft<'_>, report: &Report) {
-    let listeners: Vec<&str> = draft.listeners.iter().map(|listener| listener.name.value).collect();
+    let listeners: Vec<&str> = draft.listeners.iter().filter(|l| !l.is_tcp).map(|l| l.name.value).collect();
     let mut slots: HashMap<Slot<'_>, Seen<'_>> = HashMap::new();
     // A route with a problem may have lost a condition: it is neither shadowed nor a shadow.
     for route in draft.routes.iter().filter(|route| route.sound) {

@@ -252,3 +252,62 @@ fn proxy_headers_from_nobody_are_refused() {
     let inside = "[listeners.inside]\nlisten = \"unix:/run/x.sock\"\nproxy_protocol = true\n";
     assert_eq!(complaints(&format!("{LISTENER}{inside}{ROUTE}{UPSTREAM}")), [""; 0], "its file has rights");
 }
+
+/// What is said of a file whose only listener has these lines.
+fn tcp(lines: &str) -> Vec<String> {
+    complaints(&format!("{LISTENER}protocol = \"tcp\"\n{lines}\n{UPSTREAM}"))
+}
+
+#[test]
+fn a_tcp_listener_leads_somewhere_and_knows_no_requests() {
+    assert_eq!(tcp("upstream = \"site\""), [""; 0], "no route is needed, and its upstream is in use");
+    assert_eq!(tcp("sni = [{ hosts = [\"a.example\", \"*.b.example\"], upstream = \"site\" }]"), [""; 0]);
+    assert_eq!(
+        tcp("upstream = \"sites\""),
+        [
+            "no upstream is named \"sites\" | \"sites\" | did you mean \"site\"?",
+            "no route leads to upstream \"site\" | site | add a route, or take the upstream out"
+        ]
+    );
+    assert_eq!(
+        tcp("")[0],
+        "a tcp listener that leads nowhere | [listeners.web] | write upstream = \"NAME\", or sni with names and upstreams"
+    );
+    assert_eq!(
+        tcp("upstream = \"site\"\nproxy_status = true\ntimeouts = { tls = \"1s\", idle = \"1s\" }"),
+        [
+            "\"proxy_status\" is about requests, and a tcp listener sees none | true | take it out",
+            "\"idle\" is about requests, and a tcp listener sees none | idle | take it out: how long nothing may move is \
+             timeouts.tunnel_idle of the upstream"
+        ]
+    );
+    assert_eq!(
+        tcp(
+            "sni = [{ hosts = [\"a.example\"], upstream = \"site\" }, { hosts = [\"A.example.\"], upstream = \"site\" }]"
+        ),
+        ["\"a.example\" is there twice | \"A.example.\" | take one of them out"]
+    );
+    assert_eq!(
+        tcp("sni = [{ hosts = [], upstream = \"site\" }]")[0],
+        "an empty list | [] | write at least one, or leave the key away"
+    );
+}
+
+#[test]
+fn a_route_on_a_tcp_listener_and_tcp_keys_elsewhere_are_refused() {
+    assert_eq!(
+        complaints(&format!(
+            "{LISTENER}protocol = \"tcp\"\nupstream = \"site\"\n{ROUTE}listeners = [\"web\"]\n{UPSTREAM}"
+        )),
+        [
+            "\"web\" is a tcp listener, where no route applies | \"web\" | take it out: the listener itself says where its connections go"
+        ]
+    );
+    assert_eq!(
+        listener("upstream = \"site\""),
+        [
+            "\"upstream\" is for tcp listeners | \"site\" | write protocol = \"tcp\" to pass connections on as they are, or routes \
+             for requests"
+        ]
+    );
+}

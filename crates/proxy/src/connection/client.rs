@@ -31,6 +31,8 @@ pub(crate) enum Stage {
     Idle,
     /// Nothing: it is no longer HTTP, and its tunnel keeps the time.
     Tunnel,
+    /// Nothing: it never is HTTP, and its session keeps the time.
+    Session,
 }
 
 /// One client connection.
@@ -275,7 +277,7 @@ impl ClientConnection {
     }
 
     pub(crate) fn request_ends(&self) {
-        if self.stage.get() == Stage::Tunnel {
+        if self.carries() {
             return;
         }
         if self.streams.get().is_some_and(|streams| !streams.ends()) {
@@ -294,7 +296,7 @@ impl ClientConnection {
             Stage::Head => self.timer.set(self.timeouts().request_head),
             Stage::Idle => self.timer.set(self.timeouts().idle),
             Stage::Request => self.timer.clear(),
-            Stage::Tunnel => {}
+            Stage::Tunnel | Stage::Session => {}
         }
     }
 
@@ -309,7 +311,16 @@ impl ClientConnection {
         self.worker.asked.head(self.number(), total)
     }
 
+    /// Whether its bytes are nothing to us.
+    fn carries(&self) -> bool {
+        matches!(self.stage.get(), Stage::Tunnel | Stage::Session)
+    }
+
     pub(super) fn read(&self, bytes: &[u8]) {
+        if self.carries() {
+            self.cells().bytes_in.add(bytes.len() as u64);
+            return;
+        }
         if let Some(streams) = self.streams.get() {
             self.cells().bytes_in.add(bytes.len() as u64);
             self.early.set(1);
@@ -345,7 +356,7 @@ impl ClientConnection {
     /// The client takes no bytes now, or takes them only into its system and ours: a socket can be written to again only when a good
     /// part of its buffer is free. So the kernel is asked what the client has taken, at first and when its time is up.
     pub(super) fn cannot_write(&self, stream: &Stream) {
-        if self.stage.get() == Stage::Tunnel {
+        if self.carries() {
             return;
         }
         let begins = !self.write_stalled.replace(true);
@@ -416,6 +427,12 @@ impl ClientConnection {
         self.stage.set(Stage::Tunnel);
         self.write_stalled.set(false);
         self.cells().tunnels.add(1);
+    }
+
+    /// Its bytes are passed on as they are.
+    pub(super) fn becomes_session(&self) {
+        self.stage.set(Stage::Session);
+        self.timer.clear();
     }
 
     /// A fault of this connection has been answered and counted; hyper will report it once more.

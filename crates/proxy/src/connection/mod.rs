@@ -7,12 +7,15 @@ mod http2;
 mod introduction;
 mod io;
 mod open;
+mod session;
 mod streams;
+mod tcp;
 mod tls;
 mod tunnel;
 mod turn;
 
 pub(crate) use client::ClientConnection;
 pub(crate) use open::open;
+pub(crate) use session::Session;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use turn::Turn;

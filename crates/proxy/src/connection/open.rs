@@ -3,7 +3,7 @@
 //! Between `worker/accept`, which has the socket, and `http1` or `http2`, which speak. Nothing is guessed from what a client says first: that wait has
 //! no good end. Never lets a client that says nothing stay.
 
-use super::{client::ClientConnection, http1, http2, introduction::introduce, tls};
+use super::{client::ClientConnection, http1, http2, introduction::introduce, tcp, tls};
 use crate::body::Body;
 use evenkeel_model::Protocol;
 use evenkeel_net::Stream;
@@ -33,6 +33,14 @@ where
             None => return,
         },
     };
+    if connection.listener().is_tcp.get() {
+        let passed_on = connection.listener().tcp.borrow().clone();
+        if let Some(to) = passed_on {
+            // A task of its own, so that a session has no room in it for what HTTP needs.
+            tokio::task::spawn_local(tcp::serve(stream, connection, to));
+        }
+        return;
+    }
     match protocol {
         Protocol::Http11 => http1::serve(service, stream, connection).await,
         Protocol::Http2 => http2::serve(service, stream, connection).await,

@@ -41,6 +41,11 @@ impl Secured {
         self.identity.as_ref()
     }
 
+    /// The name that the client asked for, in lower case.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        self.session.server_name.as_deref()
+    }
+
     /// Whether a request for this host may come by this connection: it is the name that the client asked for, or the certificate that it
     /// was shown is good for it. RFC 9110, section 15.5.20. A client that asked for no name has made no choice that a host could
     /// contradict.
@@ -72,6 +77,10 @@ pub(super) async fn secure(
         }
         Some(Shaken::Text(stream)) => {
             note(connection, TlsHandshake::PlainHttp, &"the client speaks without TLS");
+            if connection.listener().is_tcp.get() {
+                // Whatever is spoken there, an answer in HTTP is hardly part of it.
+                return None;
+            }
             faults::unparsed(connection, 400, Reason::MalformedRequest);
             let _ = in_time(connection, turn_away(stream)).await;
             None
@@ -130,7 +139,7 @@ fn result(failure: Failure) -> TlsHandshake {
 }
 
 /// `None`: the connection's timeout came first, or its end.
-async fn in_time<T>(connection: &ClientConnection, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn in_time<T>(connection: &ClientConnection, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {

@@ -29,12 +29,40 @@ impl Drop for Unopened {
     }
 }
 
-/// Carries bytes until the end. `early` was read from the client behind its request.
+/// Why carrying bytes ended before both sides had.
+pub(super) enum Cut {
+    /// The client failed.
+    Client,
+    /// The endpoint failed.
+    Endpoint,
+    /// Nothing has moved for too long.
+    Idle,
+}
+
+/// Carries a tunnel's bytes until the end. `early` was read from the client behind its request.
 pub(super) async fn run(tunnel: Tunnel, client: ClientIo, early: Bytes, connection: Rc<ClientConnection>) {
     let Tunnel { mut exchange, endpoint } = tunnel;
-    let Switched { stream, early: from_endpoint, idle, place: _counted } = *endpoint;
     exchange.becomes_tunnel();
     connection.becomes_tunnel();
+    let tell = |carried: Carried| exchange.carried(carried.forth, carried.back);
+    let cut = carry(client, early, *endpoint, &connection, tell).await;
+    exchange.ends(match cut {
+        None => End::Complete,
+        Some(Cut::Client) => End::Cut(Reason::ClientClosed),
+        Some(Cut::Endpoint) => End::Cut(Reason::UpstreamReset),
+        Some(Cut::Idle) => End::Cut(Reason::TunnelIdle),
+    });
+}
+
+/// Carries bytes both ways until the end, and tells how many. `None`: both sides have ended in order.
+pub(super) async fn carry(
+    client: ClientIo,
+    early: Bytes,
+    endpoint: Switched,
+    connection: &ClientConnection,
+    mut tell: impl FnMut(Carried),
+) -> Option<Cut> {
+    let Switched { stream, early: from_endpoint, idle, place: _counted } = endpoint;
     let mut relay = Relay::new(client, early, stream, from_endpoint);
     let timer = connection.clock();
     timer.set(idle);
@@ -42,30 +70,30 @@ pub(super) async fn run(tunnel: Tunnel, client: ClientIo, early: Bytes, connecti
     let ended = poll_fn(|cx| {
         let ended = relay.poll(cx);
         let carried = relay.carried();
-        exchange.carried(carried.forth, carried.back);
-        if let Poll::Ready(end) = ended {
-            return Poll::Ready(Some(end));
-        }
         if carried != before {
             before = carried;
+            tell(carried);
             timer.set(idle);
         }
-        timer.poll(cx).map(|()| None)
+        match ended {
+            Poll::Ready(end) => Poll::Ready(Some(end)),
+            Poll::Pending => timer.poll(cx).map(|()| None),
+        }
     })
     .await;
-    exchange.ends(match ended {
-        Some(RelayEnd::Complete) => End::Complete,
+    match ended {
+        Some(RelayEnd::Complete) => None,
         // What was on its way is lost: the other side must not take it for an orderly end.
         Some(RelayEnd::First(error)) => {
-            tracing::debug!(peer = %connection.peer(), "tunnel: the client failed: {error}");
+            tracing::debug!(peer = %connection.peer(), "carrying bytes: the client failed: {error}");
             relay.ends().1.abort_on_close();
-            End::Cut(Reason::ClientClosed)
+            Some(Cut::Client)
         }
         Some(RelayEnd::Second(error)) => {
-            tracing::debug!(peer = %connection.peer(), "tunnel: the endpoint failed: {error}");
+            tracing::debug!(peer = %connection.peer(), "carrying bytes: the endpoint failed: {error}");
             connection.abort_on_close();
-            End::Cut(Reason::UpstreamReset)
+            Some(Cut::Endpoint)
         }
-        None => End::Cut(Reason::TunnelIdle),
-    });
+        None => Some(Cut::Idle),
+    }
 }

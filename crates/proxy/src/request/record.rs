@@ -52,7 +52,11 @@ pub(super) fn write(exchange: &Exchange, said: &Said, took: Duration) {
             path: said.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
             bytes: exchange.received(),
         },
-        answer: Answer { status: Some(exchange.status), reason: exchange.reason, bytes: exchange.sent },
+        answer: Answer {
+            status: Some(exchange.status),
+            reason: exchange.reason.map_or("", Reason::as_str),
+            bytes: exchange.sent,
+        },
         target: Target {
             route: exchange.route_name(),
             upstream: exchange.upstream_name(),
@@ -70,7 +74,7 @@ pub(crate) fn log_unparsed(connection: &ClientConnection, status: u16, reason: R
         listener: connection.listener().part.name.as_str(),
         client: connection.peer().ip(),
         request: Asked::default(),
-        answer: Answer { status: Some(status), reason: Some(reason), bytes: 0 },
+        answer: Answer { status: Some(status), reason: reason.as_str(), bytes: 0 },
         target: Target::default(),
         phases: Phases::default(),
     });

@@ -3,11 +3,14 @@
 //! On the control thread. Nothing running is touched until `Snapshot::take_over`, so a change that fails at a later step
 //! (a busy port) leaves no trace.
 
-use super::parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart};
+use super::{
+    parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart},
+    tcp::TcpPart,
+};
 use crate::route::RouteTable;
 use evenkeel_balance::{Endpoint, EndpointSet, Flag, Generation, Member};
 use evenkeel_guard::{RetryBudget, RetryLimits};
-use evenkeel_model::{Address, Config, ListenerName, RouteName, Upstream, UpstreamName};
+use evenkeel_model::{Address, Config, Listener, ListenerName, RouteName, Upstream, UpstreamName};
 use evenkeel_net::{
     Target,
     tls::{Ready, ServerTls, TlsProblem},
@@ -43,6 +46,22 @@ pub enum BuildError {
         /// What it names.
         listener: ListenerName,
     },
+    /// A route names a listener that passes connections on as they are.
+    #[error("route '{route}': listener '{listener}' is for TCP, where no route applies")]
+    RouteOnTcp {
+        /// The route.
+        route: RouteName,
+        /// What it names.
+        listener: ListenerName,
+    },
+    /// A listener names an upstream that is not there.
+    #[error("listener '{listener}': there is no upstream '{upstream}'")]
+    ListenerWithoutUpstream {
+        /// The listener.
+        listener: ListenerName,
+        /// What it names.
+        upstream: UpstreamName,
+    },
     /// Files of listeners' `tls` are missing or do not fit.
     #[error("{}", .0.iter().map(|(listener, problem)| format!("listener '{listener}': {problem}")).collect::<Vec<_>>().join("; "))]
     Tls(Vec<(ListenerName, TlsProblem)>),
@@ -64,13 +83,26 @@ impl Snapshot {
         let tls = tls(&config, previous)?;
         let upstreams: Box<[_]> = config.upstreams.iter().map(|u| before.upstream(u, workers)).collect();
         let routes = routes(&config, &before, workers)?;
+        let tcp = tcp(&config, previous, workers)?;
         let numbers: HashMap<&str, u16> =
             listeners.iter().map(|listener| (listener.name.as_str(), listener.id)).collect();
         let table = RouteTable::new(&config.routes, |name| numbers.get(name).copied());
         let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
         let malformed = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.malformed));
         let identity_fields = identity_fields(&config);
-        Ok(Self { config, listeners, tls, identity_fields, table, routes, no_route, malformed, upstreams, workers })
+        Ok(Self {
+            config,
+            listeners,
+            tls,
+            tcp,
+            identity_fields,
+            table,
+            routes,
+            no_route,
+            malformed,
+            upstreams,
+            workers,
+        })
     }
 
     /// Before the swap: certificates are shown to new clients, and endpoints that the file no longer drains may be chosen again.
@@ -125,6 +157,23 @@ fn tls(config: &Config, previous: Option<&Snapshot>) -> Result<Box<[Option<Ready
     if problems.is_empty() { Ok(ready) } else { Err(BuildError::Tls(problems)) }
 }
 
+/// Where each listener leads that passes connections on as they are.
+fn tcp(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    workers: usize,
+) -> Result<Box<[Option<Arc<TcpPart>>]>, BuildError> {
+    let upstreams: HashMap<&UpstreamName, u32> = config.upstreams.iter().map(|u| &u.name).zip(0u32..).collect();
+    let part = |listener: &Listener| {
+        let Some(settings) = &listener.tcp else { return Ok(None) };
+        let before = previous.and_then(|previous| previous.tcp_of(&listener.name)).map(|part| &**part);
+        let part = TcpPart::build(settings, workers, before, |name| upstreams.get(name).copied());
+        let missing = |upstream| BuildError::ListenerWithoutUpstream { listener: listener.name.clone(), upstream };
+        part.map(Some).map_err(missing)
+    };
+    config.listeners.iter().map(part).collect()
+}
+
 /// The fields in which listeners tell endpoints who a client is by its certificate.
 fn identity_fields(config: &Config) -> Box<[HeaderName]> {
     let auths = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.client_auth.as_ref());
@@ -136,10 +185,15 @@ fn identity_fields(config: &Config) -> Box<[HeaderName]> {
 
 fn routes(config: &Config, before: &Before<'_>, workers: usize) -> Result<Box<[RoutePart]>, BuildError> {
     let upstreams: HashMap<&UpstreamName, u32> = config.upstreams.iter().map(|u| &u.name).zip(0u32..).collect();
-    let listeners: std::collections::HashSet<&ListenerName> = config.listeners.iter().map(|l| &l.name).collect();
+    let listeners: HashMap<&ListenerName, &Listener> = config.listeners.iter().map(|l| (&l.name, l)).collect();
     let part = |route: &evenkeel_model::Route| {
-        if let Some(listener) = route.listeners.iter().find(|name| !listeners.contains(name)) {
-            return Err(BuildError::NoSuchListener { route: route.name.clone(), listener: listener.clone() });
+        for name in &route.listeners {
+            let (route, listener) = (route.name.clone(), name.clone());
+            match listeners.get(name) {
+                None => return Err(BuildError::NoSuchListener { route, listener }),
+                Some(settings) if settings.tcp.is_some() => return Err(BuildError::RouteOnTcp { route, listener }),
+                Some(_) => {}
+            }
         }
         let position = |name: &UpstreamName| {
             let missing = || BuildError::NoSuchUpstream { route: route.name.clone(), upstream: name.clone() };

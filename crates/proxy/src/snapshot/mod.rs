@@ -3,6 +3,8 @@
 mod build;
 mod parts;
 mod scrape;
+mod tcp;
 
 pub use build::BuildError;
 pub use parts::{EndpointPart, ListenerPart, Snapshot, UpstreamPart};
+pub(crate) use tcp::{TcpPart, TcpTarget};

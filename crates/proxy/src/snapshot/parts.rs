@@ -4,6 +4,7 @@
 //! address) keeps what must outlive a reload: counters, health, in-flight counts. The last snapshot that holds a part, and so
 //! the last request that uses it, frees it.
 
+use super::tcp::TcpPart;
 use crate::{malformed::Kept, route::RouteTable};
 use evenkeel_balance::{Endpoint, EndpointSet, Generation};
 use evenkeel_guard::RetryBudget;
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub(crate) listeners: Box<[Arc<ListenerPart>]>,
     /// In the order of `listeners`: TLS of those that have it.
     pub(crate) tls: Box<[Option<Ready>]>,
+    /// In the order of `listeners`: where those lead that pass connections on as they are.
+    pub(crate) tcp: Box<[Option<Arc<TcpPart>>]>,
     /// Fields that say who a client is by its certificate: nobody but us may write them.
     pub(crate) identity_fields: Box<[HeaderName]>,
     pub(crate) table: RouteTable,
@@ -92,6 +95,12 @@ impl Snapshot {
     pub(crate) fn tls_of(&self, name: &ListenerName) -> Option<&Arc<ServerTls>> {
         let at = self.listeners.iter().position(|part| part.name == *name)?;
         self.tls[at].as_ref().map(Ready::server)
+    }
+
+    /// Where the listener of this name leads, if it passes connections on as they are.
+    pub(crate) fn tcp_of(&self, name: &ListenerName) -> Option<&Arc<TcpPart>> {
+        let at = self.listeners.iter().position(|part| part.name == *name)?;
+        self.tcp[at].as_ref()
     }
 
     /// All upstreams, in the order of the file.

@@ -34,6 +34,11 @@ impl Snapshot {
 
         let listeners: Vec<_> = self.listeners.iter().map(|part| (part.name.as_str(), &*part.cells)).collect();
         scrape::listeners(page, &listeners);
+        let sessions = self.listeners.iter().zip(&self.tcp).flat_map(|(listener, tcp)| {
+            let counted = tcp.iter().flat_map(|tcp| tcp.counted());
+            counted.map(|(upstream, cells)| (listener.name.as_str(), upstream, cells))
+        });
+        scrape::sessions(page, &sessions.collect::<Vec<_>>());
         scrape::certificates(page, self.tls.iter().flatten().flat_map(|ready| ready.server().ends()));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Written by `connect`, and a part of a pooled connection's identity: it must never carry a request of another client.
 
-use crate::request::Exchange;
+use crate::connection::ClientConnection;
 use evenkeel_model::ProxyProtocol;
 use evenkeel_net::{
     Peer,
@@ -18,10 +18,10 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// For whom this request is sent: the client of its connection, as a PROXY header or the socket says. Not what `X-Forwarded-For`
-    /// claims: a connection of a trusted proxy carries requests of many, and this speaks of connections.
-    pub(super) fn of(exchange: &Exchange, version: ProxyProtocol) -> Self {
-        let announced = exchange.connection().map_or(Announced::Unknown, |client| match client.peer() {
+    /// For this client: the one of the connection, as a PROXY header or the socket says. Not what `X-Forwarded-For` claims: a connection
+    /// of a trusted proxy carries requests of many, and this speaks of connections.
+    pub(super) fn of(client: Option<&ClientConnection>, version: ProxyProtocol) -> Self {
+        let announced = client.map_or(Announced::Unknown, |client| match client.peer() {
             Peer::Unix => Announced::Unix,
             Peer::Ip(source) => {
                 let destination = client.reached().unwrap_or_else(|| nowhere(source));

@@ -57,7 +57,8 @@ pub(super) async fn run(
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
     // Boxed, so that the futures of all other requests do not carry it.
-    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
+    let client = exchange.connection().map(|client| &**client);
+    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(client, v)));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {

@@ -21,6 +21,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -35,26 +36,14 @@ pub(super) async fn connect(
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
     let worker = exchange.worker();
-    let cells = upstream.part.cells.cell(worker.id);
     let address = || exchange.endpoint_address();
     let timeouts = upstream.part.settings.timeouts;
     let limit = exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect));
-    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
-        (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
-        (connected, _) => connected,
-    };
-    let stream = match connected {
-        Ok(stream) => stream,
-        Err(cause) => {
-            let timed_out = matches!(cause, ConnectError::TimedOut { .. });
-            cells.connects(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed }).inc();
-            return Err(Failure {
-                error: ProxyError::ConnectFailed { endpoint: address(), cause },
-                sent: Sent::Nothing,
-            });
-        }
-    };
-    cells.connects(ConnectResult::Ok).inc();
+    let connected = connect_within(limit, upstream, endpoint, announcement, worker).await;
+    let stream = connected.map_err(|cause| Failure {
+        error: ProxyError::ConnectFailed { endpoint: address(), cause },
+        sent: Sent::Nothing,
+    })?;
     let (stream, watch) = Watched::new(stream);
     let wire = Rc::new(Wire::new(watch));
     let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
@@ -71,6 +60,27 @@ pub(super) async fn connect(
         driven.keep_head(&driven_on);
     });
     Ok(Lease::fresh(sender, wire, announcement, endpoint, worker))
+}
+
+/// Makes and counts a connection to an endpoint, and tells it first for whom, where it wants to know.
+pub(super) async fn connect_within(
+    limit: Duration,
+    upstream: &LocalUpstream,
+    endpoint: &LocalEndpoint,
+    announcement: Option<&Announcement>,
+    worker: &Worker,
+) -> Result<Stream, ConnectError> {
+    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
+        (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
+        (connected, _) => connected,
+    };
+    let result = match &connected {
+        Ok(_) => ConnectResult::Ok,
+        Err(ConnectError::TimedOut { .. }) => ConnectResult::TimedOut,
+        Err(_) => ConnectResult::Failed,
+    };
+    upstream.part.cells.cell(worker.id).connects(result).inc();
+    connected
 }
 
 /// A new socket has room for these few bytes, so this does not wait.

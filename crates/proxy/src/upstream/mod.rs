@@ -3,10 +3,12 @@
 mod announcement;
 mod attempt;
 mod connect;
+mod dial;
 mod patience;
 mod pool;
 mod replay;
 mod send;
 
+pub(crate) use dial::dial;
 pub(crate) use pool::{Lease, Pool, Switched};
 pub(crate) use send::send;

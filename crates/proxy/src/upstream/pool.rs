@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use evenkeel_model as model;
-use evenkeel_net::{Watch, Watched};
+use evenkeel_net::{Stream, Watch, Watched};
 use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
 use http::{Request, Response};
 use hyper::{
@@ -69,7 +69,7 @@ pub(crate) struct Place {
     state: State,
 }
 
-/// A connection that an endpoint has switched to another protocol.
+/// A connection to an endpoint that carries what its two ends agree upon: switched to another protocol, or never HTTP at all.
 pub(crate) struct Switched {
     pub(crate) stream: Watched,
     /// What the endpoint sent behind its 101.
@@ -196,15 +196,13 @@ impl Lease {
         let settings = endpoint.pool.settings.get();
         // A tenth more or less, so that connections made together do not end together.
         let age = settings.age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
-        let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
-        counted.cell().connections_active.add(1);
         let connection = Box::new(Connection {
             sender,
             wire,
             expires: worker.timers.now().saturating_add(milliseconds(age)),
             idle_max: None,
             reused: false,
-            place: Place { counted, state: State::Active },
+            place: Place::active(endpoint),
             announcement: announcement.cloned(),
         });
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
@@ -327,7 +325,21 @@ impl Counted {
     }
 }
 
+impl Switched {
+    /// A new connection, of which nothing was read.
+    pub(super) fn from_the_begin(stream: Stream, endpoint: &LocalEndpoint, idle: Duration) -> Self {
+        let (stream, _) = Watched::new(stream);
+        Self { stream, early: Bytes::new(), idle, place: Place::active(endpoint) }
+    }
+}
+
 impl Place {
+    fn active(endpoint: &LocalEndpoint) -> Self {
+        let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
+        counted.cell().connections_active.add(1);
+        Self { counted, state: State::Active }
+    }
+
     fn enter(&mut self, state: State) {
         self.counted.gauge(self.state).add(-1);
         self.counted.gauge(state).add(1);

@@ -16,8 +16,8 @@ use evenkeel_telemetry::RetryOutcome;
 use http::{Request, Response};
 use std::rc::Rc;
 
-/// Distinct endpoints that are tried for a request that was never sent.
-const ENDPOINTS_MAX: usize = 3;
+/// Distinct endpoints that are tried for a request, or a session, of which nothing was sent.
+pub(super) const ENDPOINTS_MAX: usize = 3;
 
 /// Sends a request to an endpoint of `upstream` and gives the head of its answer.
 pub(crate) async fn send(
@@ -93,24 +93,24 @@ fn retried(upstream: &LocalUpstream, exchange: &Exchange, outcome: RetryOutcome)
 
 /// The endpoints that were tried.
 #[derive(Default)]
-struct Tried {
+pub(super) struct Tried {
     indexes: [u32; ENDPOINTS_MAX + 1],
     count: usize,
 }
 
 impl Tried {
-    fn add(&mut self, index: u32) {
+    pub(super) fn add(&mut self, index: u32) {
         if let Some(place) = self.indexes.get_mut(self.count) {
             *place = index;
             self.count += 1;
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    fn as_slice(&self) -> &[u32] {
+    pub(super) fn as_slice(&self) -> &[u32] {
         &self.indexes[..self.count]
     }
 }

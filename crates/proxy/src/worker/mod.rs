@@ -12,7 +12,7 @@ mod timers;
 mod worker;
 
 pub(crate) use pace::Pace;
-pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalUpstream};
+pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalTcp, LocalUpstream};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
 pub(crate) use worker::{CustomFilters, Worker};

@@ -2,7 +2,7 @@
 //! for a request.
 
 use crate::{
-    snapshot::{EndpointPart, ListenerPart, Snapshot, UpstreamPart},
+    snapshot::{EndpointPart, ListenerPart, Snapshot, TcpPart, UpstreamPart},
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
@@ -49,10 +49,21 @@ pub(crate) struct LocalListener {
     pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
     /// For new connections.
     pub(crate) tls: RefCell<Option<ListenerTls>>,
+    /// Its connections are passed on as they are; it speaks no HTTP.
+    pub(crate) is_tcp: Cell<bool>,
+    /// Where they go; nowhere any more once it has ended.
+    pub(crate) tcp: RefCell<Option<LocalTcp>>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
     pub(crate) ended: Cell<bool>,
+}
+
+/// Where a listener leads that passes connections on as they are, and the snapshot in which it does.
+#[derive(Clone)]
+pub(crate) struct LocalTcp {
+    pub(crate) part: Arc<TcpPart>,
+    pub(crate) snapshot: Rc<LocalSnapshot>,
 }
 
 /// TLS of a listener.
@@ -75,6 +86,8 @@ impl LocalListener {
             proxy_status: Cell::default(),
             header_senders: RefCell::default(),
             tls: RefCell::default(),
+            is_tcp: Cell::default(),
+            tcp: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }
@@ -108,6 +121,11 @@ impl LocalSnapshot {
     pub(crate) fn upstream_of(&self, route: u32) -> Option<&Rc<LocalUpstream>> {
         let upstream = self.shared.routes[route as usize].upstream?;
         Some(&self.upstreams[upstream as usize])
+    }
+
+    /// The upstream at this position.
+    pub(crate) fn upstream(&self, position: u32) -> &Rc<LocalUpstream> {
+        &self.upstreams[position as usize]
     }
 
     /// Closes connections that have been idle for too long. `now` in milliseconds.

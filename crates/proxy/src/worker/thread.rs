@@ -2,7 +2,7 @@
 
 use super::{
     accept::{self, Acceptor},
-    reconcile::{ListenerTls, LocalListener, LocalSnapshot},
+    reconcile::{ListenerTls, LocalListener, LocalSnapshot, LocalTcp},
     timers::{TICK, Timers},
     worker::{CustomFilters, Phase, Worker},
 };
@@ -138,7 +138,7 @@ where
     fn publish(&mut self, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketKey, Listening)>) {
         let previous = self.worker.snapshot();
         let next = LocalSnapshot::new(Arc::clone(snapshot), Some(&previous), self.worker.id, &mut self.worker.random());
-        self.worker.publish(next);
+        self.worker.publish(Rc::clone(&next));
         let mut sockets: HashMap<SocketKey, Listening> = sockets.into_iter().collect();
         let mut acceptors = HashMap::new();
         let mut listeners = HashMap::new();
@@ -157,6 +157,9 @@ where
                     ListenerTls { server: Arc::clone(server), identity_field }
                 },
             ));
+            listener.is_tcp.set(settings.tcp.is_some());
+            let tcp = snapshot.tcp_of(&settings.name);
+            listener.tcp.replace(tcp.map(|part| LocalTcp { part: Arc::clone(part), snapshot: Rc::clone(&next) }));
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));
@@ -209,7 +212,11 @@ where
         spawn_local(async move {
             tokio::time::sleep(grace).await;
             acceptors.values().for_each(|acceptor| acceptor.stop.notify_one());
-            listeners.values().for_each(|listener| listener.ended.set(true));
+            for listener in listeners.values() {
+                listener.ended.set(true);
+                // Its sessions may live on, and nothing of them needs what it has led to.
+                listener.tcp.take();
+            }
             timers.wake_all();
         });
     }

@@ -3,7 +3,6 @@
 //! A text that is not known is `""`, a number that is not known is `null`. Durations are seconds.
 
 use super::{escape, stamp::Stamp};
-use crate::Reason;
 use std::{
     io::Write as _,
     net::IpAddr,
@@ -51,8 +50,8 @@ pub struct Request<'a> {
 pub struct Answer {
     /// The status code; `None` if not even a head was sent.
     pub status: Option<u16>,
-    /// Why the answer came from us; `None` if it came from an endpoint.
-    pub reason: Option<Reason>,
+    /// Why the answer came from us, or how a session ended; empty if it came from an endpoint, or ended in order.
+    pub reason: &'static str,
     /// Bytes of its body that were sent.
     pub bytes: u64,
 }
@@ -102,7 +101,7 @@ impl Record<'_> {
         text(out, "host", self.request.host);
         text(out, "path", self.request.path);
         number(out, "status", self.answer.status);
-        text(out, "reason", self.answer.reason.map_or("", Reason::as_str).as_bytes());
+        text(out, "reason", self.answer.reason.as_bytes());
         number(out, "bytes_in", Some(self.request.bytes));
         number(out, "bytes_out", Some(self.answer.bytes));
         text(out, "route", self.target.route.as_bytes());

@@ -69,7 +69,7 @@ fn a_record_is_one_flat_object_with_every_field_in_a_fixed_order() {
             path: b"/v1/x?y=\"z\"",
             bytes: 12,
         },
-        answer: Answer { status: Some(504), reason: Some(Reason::UpstreamTimeout), bytes: 34 },
+        answer: Answer { status: Some(504), reason: Reason::UpstreamTimeout.as_str(), bytes: 34 },
         target: Target { route: "api", upstream: "site", endpoint: "10.0.0.1:80", attempts: 2 },
         phases: Phases {
             queue: None,
@@ -98,7 +98,7 @@ fn a_record_is_one_flat_object_with_every_field_in_a_fixed_order() {
 fn a_request_that_never_parsed_has_empty_texts_and_no_numbers() {
     let nothing = Record {
         request: Request::default(),
-        answer: Answer { status: None, reason: Some(Reason::MalformedRequest), bytes: 0 },
+        answer: Answer { status: None, reason: Reason::MalformedRequest.as_str(), bytes: 0 },
         client: None,
         ..record("")
     };

@@ -4,7 +4,7 @@
 
 use super::{
     CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
-    RetryOutcome, TlsHandshake,
+    RetryOutcome, SessionResult, TlsHandshake,
 };
 
 /// What is counted for a route.
@@ -120,6 +120,21 @@ impl ListenerCells {
     #[must_use]
     pub fn handshakes(&self, result: TlsHandshake) -> &Counter {
         &self.handshakes[result.index()]
+    }
+}
+
+/// What is counted of the sessions that go from one tcp listener to one upstream.
+#[derive(Debug, Default)]
+pub struct SessionCells {
+    results: [Counter; SessionResult::COUNT],
+}
+
+impl SessionCells {
+    /// Sessions that ended so.
+    #[inline]
+    #[must_use]
+    pub fn results(&self, result: SessionResult) -> &Counter {
+        &self.results[result.index()]
     }
 }
 

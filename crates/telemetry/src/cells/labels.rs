@@ -204,6 +204,34 @@ label_set! {
     }
 }
 
+label_set! {
+    /// How a session of a tcp listener ended, as the label `result` and the field `reason` of the access log show it.
+    pub enum SessionResult {
+        /// Both sides have ended in order, and all was passed on.
+        Complete => "complete",
+        /// The client failed, or left before it was clear where it belongs.
+        ClientClosed => "client_closed",
+        /// The endpoint failed in the middle.
+        UpstreamReset => "upstream_reset",
+        /// No byte moved in either direction for `timeouts.tunnel_idle` of the upstream.
+        Idle => "idle",
+        /// Every endpoint is unhealthy, ejected, draining or without an address.
+        NoEndpoint => "no_endpoint",
+        /// No endpoint that was tried could be connected to.
+        ConnectFailed => "connect_failed",
+        /// The client asked for a name, or for none, that leads nowhere.
+        UnknownName => "unknown_name",
+        /// It did not begin with a ClientHello, and nothing else is wanted.
+        NoHello => "no_hello",
+        /// Its ClientHello was not there within `timeouts.tls`.
+        TimedOut => "timed_out",
+        /// The listener or the process has ended before it.
+        Stopped => "stopped",
+        /// A fault of our own.
+        Internal => "internal",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

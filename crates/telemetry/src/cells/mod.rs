@@ -13,9 +13,11 @@ mod reason;
 mod request_table;
 
 pub use cell::{Counter, Gauge};
-pub use groups::{EndpointCells, ListenerCells, RouteCells, UpstreamCells, WorkerCells};
+pub use groups::{EndpointCells, ListenerCells, RouteCells, SessionCells, UpstreamCells, WorkerCells};
 pub use histogram::{BUCKETS, Histogram, HistogramSnapshot};
-pub use labels::{CodeClass, ConnectResult, Http2Fault, MethodLabel, ProxyHeaderError, RetryOutcome, TlsHandshake};
+pub use labels::{
+    CodeClass, ConnectResult, Http2Fault, MethodLabel, ProxyHeaderError, RetryOutcome, SessionResult, TlsHandshake,
+};
 pub use per_worker::PerWorker;
 pub use reason::{Fault, Reason};
 pub use request_table::{RequestCount, RequestTable};

@@ -1,0 +1,51 @@
+//! Attempts until there is a connection to an endpoint, for a client whose bytes are passed on as they are.
+//!
+//! Nothing of the client's is sent before an endpoint is connected, so every attempt is one at a request that was never sent: the next
+//! endpoint is tried at once, three distinct ones at most. What happens after that is the two ends' business and never repeated.
+
+use super::{
+    announcement::Announcement,
+    connect,
+    pool::Switched,
+    send::{ENDPOINTS_MAX, Tried},
+};
+use crate::{
+    connection::{ClientConnection, Session},
+    worker::LocalUpstream,
+};
+use evenkeel_balance::HashKey;
+use evenkeel_telemetry::{RetryOutcome, SessionResult};
+use std::rc::Rc;
+
+/// Connects to an endpoint of `upstream`, for one client alone.
+pub(crate) async fn dial(
+    upstream: &Rc<LocalUpstream>,
+    client: &ClientConnection,
+    session: &mut Session,
+) -> Result<Switched, SessionResult> {
+    let worker = client.worker();
+    let settings = &upstream.part.settings;
+    let cells = upstream.part.cells.cell(worker.id);
+    let announcement = settings.proxy_protocol.map(|version| Announcement::of(Some(client), version));
+    let key = client.peer().ip().map_or(HashKey(0), HashKey::of_ip);
+    let mut tried = Tried::default();
+    let pick = |tried: &Tried| upstream.picker.borrow_mut().pick(key, tried.as_slice(), &mut worker.random());
+    while tried.len() < ENDPOINTS_MAX
+        && let Some(index) = pick(&tried)
+    {
+        let endpoint = &upstream.endpoints[index as usize];
+        session.attempt_begins(endpoint, endpoint.part.endpoint.begin());
+        let limit = settings.timeouts.connect;
+        let connected = connect::connect_within(limit, upstream, endpoint, announcement.as_ref(), worker).await;
+        if tried.len() > 0 {
+            let outcome = if connected.is_ok() { RetryOutcome::Answered } else { RetryOutcome::Failed };
+            cells.retries(outcome).inc();
+        }
+        match connected {
+            Ok(stream) => return Ok(Switched::from_the_begin(stream, endpoint, settings.timeouts.tunnel_idle)),
+            Err(cause) => tracing::debug!(endpoint = %endpoint.part.label, "no connection for a session: {cause}"),
+        }
+        tried.add(index);
+    }
+    Err(if tried.len() > 0 { SessionResult::ConnectFailed } else { SessionResult::NoEndpoint })
+}

@@ -1,0 +1,1 @@
+//! TLS that is passed on unopened, to where the name in its first message leads.

@@ -1,0 +1,1 @@
+//! What comes before the bytes: PROXY headers, in and out, and TLS that ends here.
