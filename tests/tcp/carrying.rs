@@ -228,6 +228,19 @@ async fn sessions_live_through_reloads_even_when_all_of_theirs_is_removed() {
 }
 
 #[tokio::test]
+async fn a_removed_listener_leads_where_it_led_until_its_grace_is_over() {
+    let builder = leading("", [echo().await], "[drain]\ngrace = \"60s\"");
+    let text = builder.text();
+    let proxy = builder.start().await;
+
+    proxy.reload_with(&text.replace("listeners.db", "listeners.elsewhere")).await;
+    let mut wire = proxy.wire().await;
+    wire.send("hello").await;
+
+    assert_eq!(wire.bytes(5).await, b"hello");
+}
+
+#[tokio::test]
 async fn a_drain_waits_for_sessions_until_its_deadline_and_cuts_them() {
     let drain = "[drain]\ngrace = \"0s\"\ndeadline = \"1s\"";
     let mut proxy = leading("", [echo().await], drain).start().await;

@@ -52,10 +52,7 @@ async fn echo() -> String {
 }
 
 /// An endpoint that does this with each connection; its address.
-async fn each<F: Future<Output = ()>>(serve: impl Fn(TcpStream) -> F + 'static + Send) -> String
-where
-    F: Send + 'static,
-{
+async fn each<F: Future<Output = ()> + Send + 'static>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     tokio::spawn(async move {

@@ -40,12 +40,12 @@ async fn get(wire: &mut Wire, host: &str) -> String {
 
 /// What a client sends first.
 async fn hello_of(client: &TlsClient) -> Vec<u8> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let place = Place::Tcp(listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let place = Place::Tcp(listener.local_addr().expect("it is bound"));
     let taken = async {
-        let (mut socket, _) = listener.accept().await.unwrap();
+        let (mut socket, _) = listener.accept().await.expect("a client");
         let mut hello = vec![0; 16 * 1024];
-        let bytes = socket.read(&mut hello).await.unwrap();
+        let bytes = socket.read(&mut hello).await.expect("a hello");
         hello.truncate(bytes);
         hello
     };

@@ -4,19 +4,22 @@
 //! no good end. Never lets a client that says nothing stay.
 
 use super::{client::ClientConnection, http1, http2, introduction::introduce, tcp, tls};
-use crate::body::Body;
+use crate::{body::Body, worker::LocalTcp};
 use evenkeel_model::Protocol;
 use evenkeel_net::Stream;
 use http::{Request, Response};
 use std::{convert::Infallible, rc::Rc};
 use tower::Service;
 
-/// Serves a connection until it ends.
-pub(crate) async fn open<S>(service: S, mut stream: Stream, connection: Rc<ClientConnection>)
+/// Serves a connection until it ends. `tcp` is where it goes if it is passed on as it is.
+pub(crate) async fn open<S>(service: S, mut stream: Stream, connection: Rc<ClientConnection>, tcp: Option<LocalTcp>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
     connection.has_reached(stream.local());
+    if tcp.is_some() {
+        connection.becomes_session();
+    }
     let senders = connection.listener().header_senders.borrow().clone();
     if let Some(senders) = senders
         // Boxed, so that connections without a header do not carry its future.
@@ -33,12 +36,9 @@ where
             None => return,
         },
     };
-    if connection.listener().is_tcp.get() {
-        let passed_on = connection.listener().tcp.borrow().clone();
-        if let Some(to) = passed_on {
-            // A task of its own, so that a session has no room in it for what HTTP needs.
-            tokio::task::spawn_local(tcp::serve(stream, connection, to));
-        }
+    if let Some(tcp) = tcp {
+        // A task of its own, so that a session has no room in it for what HTTP needs.
+        tokio::task::spawn_local(tcp::serve(stream, connection, tcp));
         return;
     }
     match protocol {

@@ -1,6 +1,6 @@
 //! A connection that is passed on as it is: from its first byte, or once it is known for whom a TLS client asks.
 //!
-//! After `open`, in place of `http1` and `http2`, as a task of its own. It holds the snapshot until an endpoint is connected, and no longer:
+//! After `open`, in place of `http1` and `http2`, as a task of its own. It holds a snapshot until an endpoint is connected, and no longer:
 //! a reload frees what it removes, however long a session lives. From there on it is what a tunnel is (`tunnel`).
 
 use super::{
@@ -26,7 +26,6 @@ use tokio::io::AsyncReadExt;
 /// Serves a connection until it ends.
 pub(super) async fn serve(stream: Stream, connection: Rc<ClientConnection>, tcp: LocalTcp) {
     let mut session = Session::begin(&connection, tcp.part.nowhere());
-    connection.becomes_session();
     let mut client = ClientIo::new(stream, Rc::clone(&connection));
     match connect(&mut client, &connection, &mut session, tcp).await {
         Ok((early, endpoint)) => {
@@ -85,9 +84,7 @@ async fn hello(client: &mut ClientIo) -> Option<(Bytes, Result<Option<String>, N
         // Each time there is room for less; one byte more than the longest hello is enough to tell that it is too long.
         let room = (HELLO_MAX + 1).saturating_sub(read.len()).max(1);
         let mut piece = client.take(room as u64);
-        if piece.read_buf(&mut read).await.ok().filter(|bytes| *bytes > 0).is_none() {
-            return None;
-        }
+        piece.read_buf(&mut read).await.ok().filter(|bytes| *bytes > 0)?;
         match client_hello::read(&read) {
             Ok(None) => {}
             Ok(Some(hello)) => return Some((read.freeze(), Ok(hello.server_name))),

@@ -1,6 +1,6 @@
 //! The TLS handshake with a client: in its time, one step at a turn, and counted however it ends.
 
-use super::client::ClientConnection;
+use super::client::{ClientConnection, Stage};
 use crate::worker::{ListenerTls, faults};
 use evenkeel_model::Protocol;
 use evenkeel_net::{
@@ -77,7 +77,7 @@ pub(super) async fn secure(
         }
         Some(Shaken::Text(stream)) => {
             note(connection, TlsHandshake::PlainHttp, &"the client speaks without TLS");
-            if connection.listener().is_tcp.get() {
+            if connection.stage() == Stage::Session {
                 // Whatever is spoken there, an answer in HTTP is hardly part of it.
                 return None;
             }

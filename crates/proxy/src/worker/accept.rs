@@ -1,6 +1,9 @@
 //! Accepts connections from one socket of one worker.
 
-use super::{reconcile::LocalListener, worker::Worker};
+use super::{
+    reconcile::{LocalListener, LocalTcp},
+    worker::Worker,
+};
 use crate::{body::Body, connection, connection::ClientConnection};
 use evenkeel_guard::{ConcurrencyLimit, Permit};
 use evenkeel_net::{Listener, Peer, Spare, Stream};
@@ -23,6 +26,9 @@ const BACK_OFF: Duration = Duration::from_millis(10);
 /// One listening socket of one worker. After a reload it may belong to another listener.
 pub(super) struct Acceptor {
     pub(super) listener: RefCell<Rc<LocalListener>>,
+    /// Where its connections go as they are, if they do. Here and not with the listener, which its sessions hold for as long as they
+    /// live: it holds a snapshot.
+    pub(super) tcp: RefCell<Option<LocalTcp>>,
     pub(super) stop: Notify,
 }
 
@@ -40,7 +46,8 @@ pub(super) async fn run<S>(
     let admit = |(stream, peer): (Stream, Peer), permit: Permit| {
         let listener = Rc::clone(&acceptor.listener.borrow());
         let connection = ClientConnection::new(&worker, &listener, peer, permit);
-        tokio::task::spawn_local(connection::open(service.clone(), stream, connection));
+        let tcp = acceptor.tcp.borrow().clone();
+        tokio::task::spawn_local(connection::open(service.clone(), stream, connection, tcp));
     };
     loop {
         tokio::select! {

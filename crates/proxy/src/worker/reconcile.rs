@@ -49,10 +49,6 @@ pub(crate) struct LocalListener {
     pub(crate) header_senders: RefCell<Option<Rc<HeaderSenders>>>,
     /// For new connections.
     pub(crate) tls: RefCell<Option<ListenerTls>>,
-    /// Its connections are passed on as they are; it speaks no HTTP.
-    pub(crate) is_tcp: Cell<bool>,
-    /// Where they go; nowhere any more once it has ended.
-    pub(crate) tcp: RefCell<Option<LocalTcp>>,
     /// No longer configured: answers carry `Connection: close`.
     pub(crate) closing: Cell<bool>,
     /// And no longer accepting: idle connections end.
@@ -86,8 +82,6 @@ impl LocalListener {
             proxy_status: Cell::default(),
             header_senders: RefCell::default(),
             tls: RefCell::default(),
-            is_tcp: Cell::default(),
-            tcp: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
         }

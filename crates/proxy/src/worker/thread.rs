@@ -157,15 +157,15 @@ where
                     ListenerTls { server: Arc::clone(server), identity_field }
                 },
             ));
-            listener.is_tcp.set(settings.tcp.is_some());
             let tcp = snapshot.tcp_of(&settings.name);
-            listener.tcp.replace(tcp.map(|part| LocalTcp { part: Arc::clone(part), snapshot: Rc::clone(&next) }));
+            let tcp = tcp.map(|part| LocalTcp { part: Arc::clone(part), snapshot: Rc::clone(&next) });
             let key = SocketKey::of(settings);
             if let Some(acceptor) = self.acceptors.remove(&key) {
                 acceptor.listener.replace(Rc::clone(&listener));
+                acceptor.tcp.replace(tcp);
                 acceptors.insert(key, acceptor);
             } else if let Some(socket) = sockets.remove(&key)
-                && let Some(acceptor) = self.accept(socket, &listener)
+                && let Some(acceptor) = self.accept(socket, &listener, tcp)
             {
                 acceptors.insert(key, acceptor);
             }
@@ -176,7 +176,7 @@ where
         self.retire(gone_acceptors, gone_listeners, snapshot.config().drain.grace);
     }
 
-    fn accept(&self, socket: Listening, listener: &Rc<LocalListener>) -> Option<Rc<Acceptor>> {
+    fn accept(&self, socket: Listening, listener: &Rc<LocalListener>, tcp: Option<LocalTcp>) -> Option<Rc<Acceptor>> {
         let socket = match socket.into_runtime() {
             Ok(socket) => socket,
             Err(error) => {
@@ -184,7 +184,11 @@ where
                 return None;
             }
         };
-        let acceptor = Rc::new(Acceptor { listener: RefCell::new(Rc::clone(listener)), stop: Notify::new() });
+        let acceptor = Rc::new(Acceptor {
+            listener: RefCell::new(Rc::clone(listener)),
+            tcp: RefCell::new(tcp),
+            stop: Notify::new(),
+        });
         let run = accept::run(
             Rc::clone(&self.worker),
             Rc::clone(&acceptor),
@@ -212,11 +216,7 @@ where
         spawn_local(async move {
             tokio::time::sleep(grace).await;
             acceptors.values().for_each(|acceptor| acceptor.stop.notify_one());
-            for listener in listeners.values() {
-                listener.ended.set(true);
-                // Its sessions may live on, and nothing of them needs what it has led to.
-                listener.tcp.take();
-            }
+            listeners.values().for_each(|listener| listener.ended.set(true));
             timers.wake_all();
         });
     }
