@@ -134,7 +134,7 @@ async fn the_files_we_ship_are_good() {
     let beside = tempfile::tempdir().unwrap();
     let (certs, authority) = (beside.path().join("certs"), Authority::new("Test Authority"));
     fs::create_dir(&certs).unwrap();
-    for name in ["site", "site-rsa", "other"] {
+    for name in ["site", "site-rsa", "other", "redis"] {
         authority.server(&["example.com"]).make().write(&certs, name);
     }
     fs::write(certs.join("clients.pem"), authority.pem()).unwrap();
