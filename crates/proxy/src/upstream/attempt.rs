@@ -76,13 +76,15 @@ pub(super) async fn run(
         };
         exchange.connected();
         let reused = lease.is_reused();
-        match over(lease, upstream, replay, exchange).await {
+        let failure = match over(lease, upstream, replay, exchange).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        match failure.sent {
             // The endpoint had closed it while it was idle: no fault of anybody.
-            Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
-            Err(Failure { error, sent: Sent::Unanswered }) if reused => {
-                return Err(Failure { error, sent: Sent::Crossed });
-            }
-            other => return other,
+            Sent::Nothing if reused && replay.is_possible(exchange) => stale += 1,
+            Sent::Unanswered if reused => return Err(Failure { sent: Sent::Crossed, ..failure }),
+            _ => return Err(failure),
         }
     }
 }
@@ -93,7 +95,6 @@ async fn over(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    let request = replay.request(exchange);
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
     let mark = lease.mark();
@@ -102,7 +103,7 @@ async fn over(
     }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let answer = pin!(lease.send(request));
+    let answer = pin!(lease.send(replay.request(exchange)));
     match within(limit, left.is_some(), &lease.timer(), exchange, answer).await {
         Ok(response) => {
             replay.end(exchange);
