@@ -21,7 +21,7 @@ impl Scene {
         // One worker, so that the neighbour shares it.
         let proxy = h2c(&origin).workers(1).start().await;
         let neighbour = Talk::to(proxy.web()).await;
-        assert_eq!(neighbour.ask(request("GET", "/")).await.unwrap().status, 200);
+        assert_eq!(neighbour.ask(request("GET", "/")).await.expect("an answer").status, 200);
         let before = memory(&proxy);
         Self { origin, proxy, neighbour, before }
     }
@@ -36,7 +36,11 @@ impl Scene {
         self.proxy.metrics_show(&format!("a fault of the kind {kind}"), counted).await;
         self.proxy.metrics_show("the attacker is gone", |m| m.sum("evenkeel_connections", &[]) < 1.5).await;
         self.proxy.is_idle().await;
-        assert_eq!(self.neighbour.ask(request("GET", "/")).await.unwrap().status, 200, "others do not notice");
+        assert_eq!(
+            self.neighbour.ask(request("GET", "/")).await.expect("an answer").status,
+            200,
+            "others do not notice"
+        );
         eventually("nothing is left at the endpoint", || self.origin.in_flight() == 0).await;
         let grown = memory(&self.proxy).saturating_sub(self.before);
         println!("{kind}: {} KiB before, {grown} KiB more after", self.before);

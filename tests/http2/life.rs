@@ -14,7 +14,7 @@ async fn slow() -> Origin {
 async fn is_written_down(proxy: &Proxy, origin: &Origin, lines: usize) {
     eventually("the endpoint's request is cancelled", || origin.in_flight() == 0 && origin.cancelled() == lines).await;
     proxy.is_idle().await;
-    proxy.counts_local("client_closed", u32::try_from(lines).unwrap()).await;
+    proxy.counts_local("client_closed", u32::try_from(lines).expect("a few lines")).await;
     let log = proxy.access_log_with(lines).await;
     assert!(log.iter().all(|line| line["status"] == 499 && line["reason"] == "client_closed"), "{log:#?}");
 }

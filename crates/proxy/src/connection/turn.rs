@@ -46,6 +46,11 @@ impl Turn {
         }
     }
 
+    /// The client takes nothing of what it was offered. Known of HTTP/1; HTTP/2 has windows.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.offer.is_none() && self.connection.write_stalled()
+    }
+
     /// A part of the answer, of so many bytes, is offered to the client.
     pub(crate) fn offers(&self, bytes: usize) {
         if let (Some(offer), Some(streams)) = (&self.offer, self.connection.streams()) {
