@@ -1,6 +1,7 @@
-//! TLS to clients: who we are, who they are, what is spoken, and what bad input gets.
+//! TLS to clients and to endpoints: who we are, who they are, what is spoken, and what bad input gets.
 
 mod clients;
+mod endpoints;
 mod handshakes;
 mod names;
 mod reload;
