@@ -6,6 +6,7 @@ mod handshakes;
 mod names;
 mod reload;
 mod requests;
+mod through;
 
 use evenkeel_testkit::{Authority, Builder, Origin, Proxy, RawResponse, Secured, TlsClient, Wire};
 

@@ -1,16 +1,15 @@
 //! TLS to endpoints: whom we believe, who we are, and what becomes of requests when there is no agreement.
 
 use evenkeel_testkit::{
-    Answer, Authority, Builder, Edit, Ending, Issued, Origin, Proxy, RawOrigin, Script, TlsServer, eventually,
-    run_command, until,
+    Authority, Builder, Edit, Issued, Origin, Proxy, RawOrigin, Script, TlsClient, TlsServer, run_command, until,
 };
 use std::{fs, path::Path};
 
 /// The authority of `ca.pem`, and the name in certificates.
-const TRUSTING: &str = "tls = { ca = \"ca.pem\", server_name = \"a.test\" }";
+pub(super) const TRUSTING: &str = "tls = { ca = \"ca.pem\", server_name = \"a.test\" }";
 
 /// An authority, an endpoint with a certificate for `a.test`, and what it saw.
-async fn secured(name: &str) -> (Authority, TlsServer, Origin) {
+pub(super) async fn secured(name: &str) -> (Authority, TlsServer, Origin) {
     let authority = Authority::new("Test Authority");
     let tls = TlsServer::new(&authority.server(&["a.test"]).make());
     let origin = Origin::http1().named(name).tls(&tls).start().await;
@@ -21,7 +20,7 @@ fn trusts(folder: &Path, authority: &Authority) {
     fs::write(folder.join("ca.pem"), authority.pem()).expect("a file in our folder");
 }
 
-async fn start(builder: Builder, authority: &Authority) -> Proxy {
+pub(super) async fn start(builder: Builder, authority: &Authority) -> Proxy {
     trusts(builder.folder(), authority);
     builder.start().await
 }
@@ -269,94 +268,6 @@ async fn probes_speak_tls_as_requests_do() {
     assert!(tls.greeted().iter().all(|greeted| greeted.name.as_deref() == Some("a.test")));
 }
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello";
-
-/// A proxy in front of an endpoint that switches, and then does this.
-async fn switching(then: fn(Script) -> Script) -> (Proxy, RawOrigin) {
-    let authority = Authority::new("Test Authority");
-    let tls = TlsServer::new(&authority.server(&["a.test"]).make());
-    let origin = RawOrigin::start_secured(then(Script::new().reads_head().sends(SWITCH)), &tls).await;
-    let builder = Proxy::with_upstream(&origin).upstream(TRUSTING);
-    (start(builder, &authority).await, origin)
-}
-
-#[tokio::test]
-async fn a_tunnel_leads_through_tls_and_each_side_ends_for_itself() {
-    let (proxy, origin) = switching(Script::stalls).await;
-    let mut wire = proxy.wire().await;
-    wire.send(ASK).await;
-    assert_eq!(wire.response().await.status, 101);
-    assert_eq!(wire.bytes(5).await, b"hello");
-
-    wire.send("over").await;
-    eventually("bytes arrive", || origin.received(0).ends_with(b"over")).await;
-    wire.finish().await;
-
-    // The end of TLS (close_notify) and no mere end of TCP, which a TLS library would call cut.
-    assert_eq!(origin.is_left(0).await, Ending::Fin);
-    assert_eq!(wire.closed().await, Ending::Fin);
-}
-
-#[tokio::test]
-async fn a_tunnel_that_an_endpoint_resets_is_no_orderly_end_for_the_client() {
-    let (proxy, _origin) = switching(Script::resets).await;
-    let mut wire = proxy.wire().await;
-    wire.send(ASK).await;
-    assert_eq!(wire.response().await.status, 101);
-
-    let (_, ending) = wire.rest().await;
-
-    assert_eq!(ending, Ending::Reset);
-}
-
-#[tokio::test]
-async fn an_answer_that_ends_with_the_connection_is_whole_only_with_the_end_of_tls() {
-    let authority = Authority::new("Test Authority");
-    let tls = TlsServer::new(&authority.server(&["a.test"]).make());
-    let answer = || Script::new().reads_request().sends("HTTP/1.1 200 OK\r\n\r\nall of it");
-    for (script, complete) in [(answer().finishes_writing(), true), (answer().closes(), false)] {
-        let origin = RawOrigin::start_secured(script, &tls).await;
-        let proxy = start(Proxy::with_upstream(&origin).upstream(TRUSTING), &authority).await;
-        let mut wire = proxy.wire().await;
-        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-
-        // RFC 9112, section 9.8.
-        assert_eq!(wire.response().await.is_complete(), complete);
-    }
-}
-
-#[tokio::test]
-async fn a_proxy_header_goes_before_the_handshake() {
-    let origin = RawOrigin::start(Script::new().stalls()).await;
-    let lines = format!("{TRUSTING}\nproxy_protocol = \"v1\"\ntimeouts.tls = \"200ms\"");
-    let proxy = start(Proxy::with_upstream(&origin).upstream(&lines), &Authority::new("Any")).await;
-
-    assert_eq!(proxy.client().get("/").send().await.status, 502);
-
-    let received = origin.received(0);
-    let end = received.windows(2).position(|pair| pair == b"\r\n").expect("a header") + 2;
-    assert!(received.starts_with(b"PROXY TCP4 127.0.0.1 "), "{received:?}");
-    assert_eq!(received[end], 22, "a handshake");
-}
-
-#[tokio::test]
-async fn a_large_answer_comes_whole_through_tls_on_both_sides() {
-    let (authority, _tls, origin) = secured("safe").await;
-    let body = vec![b'x'; 8 << 20];
-    origin.set_answer("/large", Answer::text(body.clone()));
-    let builder = Proxy::with_upstream(&origin).upstream(TRUSTING).listener(super::SITE);
-    authority.server(&["front.test"]).make().write(builder.folder(), "site");
-    let proxy = start(builder, &authority).await;
-    let mut client = evenkeel_testkit::TlsClient::new(&authority, "front.test").connect(proxy.web()).await;
-
-    client.wire.send("GET /large HTTP/1.1\r\nHost: front.test\r\n\r\n").await;
-
-    assert_eq!(client.wire.response().await.body, body);
-}
-
 #[tokio::test]
 async fn what_is_wrong_with_a_file_or_a_name_is_shown_at_its_place() {
     let authority = Authority::new("Test Authority");
@@ -392,4 +303,26 @@ async fn a_change_that_names_a_bad_authority_is_refused_and_the_old_one_serves_o
 
     assert!(proxy.log().contains("other.pem: cannot be read"), "{}", proxy.log());
     assert_eq!(proxy.client().get("/").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn clients_and_endpoints_can_both_want_to_know_who_it_is() {
+    let (authority, partners) = (Authority::new("Servers"), Authority::new("Partners"));
+    let tls = TlsServer::asking(&authority.server(&["a.test"]).make(), &partners);
+    let origin = Origin::http1().tls(&tls).start().await;
+    let own =
+        "tls = { ca = \"ca.pem\", server_name = \"a.test\", certificate = { cert = \"own.pem\", key = \"own.key\" } }";
+    let front = format!("{}\ntls.client_auth = {{ ca = \"partners.pem\" }}", super::SITE);
+    let builder = Proxy::with_upstream(&origin).upstream(own).listener(&front);
+    partners.client("proxy").make().write(builder.folder(), "own");
+    authority.server(&["front.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    let proxy = start(builder, &authority).await;
+    let ann = TlsClient::showing(&authority, "front.test", &partners.client("ann").make());
+
+    let mut ann = ann.connect(proxy.web()).await;
+
+    assert_eq!(super::get(&mut ann.wire, "front.test").await.status, 200);
+    assert!(tls.greeted()[0].shown);
+    assert_eq!(origin.last_seen().header("x-forwarded-client-cert"), Some("Subject=\"CN=ann\""));
 }
