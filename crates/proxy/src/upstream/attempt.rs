@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{announcement::Announcement, connect, pool::Lease, replay::Replay};
+use super::{connect, identity::Identity, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -8,9 +8,11 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
+use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
+    error::Error,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -56,12 +58,11 @@ pub(super) async fn run(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    // Boxed, so that the futures of all other requests do not carry it.
-    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
+    let identity = Identity::wanted(upstream, exchange);
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), announcement.as_deref(), !replay.is_repeatable())
+            Lease::from_pool(endpoint, exchange.worker(), &identity, !replay.is_repeatable())
         } else {
             None
         };
@@ -72,7 +73,7 @@ pub(super) async fn run(
         } else {
             cells.pool_misses.inc();
             // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, announcement.as_deref(), exchange)).await?
+            Box::pin(connect::connect(upstream, endpoint, &identity, exchange)).await?
         };
         exchange.connected();
         let reused = lease.is_reused();
@@ -114,7 +115,7 @@ async fn over(
                 replay.returned(request);
                 mark.nothing_sent();
             }
-            Err(judge(&failed, &mark, &lease, exchange))
+            Err(judge(&failed, &mark, &lease, upstream, exchange))
         }
         Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
@@ -128,6 +129,7 @@ fn judge(
     failed: &TrySendError<Request<Body>>,
     mark: &super::pool::Mark,
     lease: &Lease,
+    upstream: &LocalUpstream,
     exchange: &Exchange,
 ) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
@@ -146,6 +148,8 @@ fn judge(
     let error = if error.is_parse() && sent != Sent::Nothing {
         malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+    } else if let Some(cause) = error.source().and_then(refused_later) {
+        connect::tls_failed(upstream, cause, exchange)
     } else {
         ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
     };

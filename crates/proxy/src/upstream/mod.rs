@@ -3,6 +3,7 @@
 mod announcement;
 mod attempt;
 mod connect;
+mod identity;
 mod patience;
 mod pool;
 mod replay;
