@@ -112,6 +112,26 @@ async fn tls_that_ends_here_is_led_by_its_name_too() {
 }
 
 #[tokio::test]
+async fn tls_may_begin_here_on_the_way_to_the_endpoint() {
+    let (authority, inner) = secure("", echo().await);
+    let inner = inner.start().await;
+    let tls = "tls = { ca = \"ca.pem\", server_name = \"a.test\" }";
+    let builder = leading("", [inner.web()], tls);
+    std::fs::write(builder.folder().join("ca.pem"), authority.pem()).unwrap();
+    let proxy = builder.start().await;
+
+    let mut wire = proxy.wire().await;
+    wire.send("hello").await;
+    assert_eq!(wire.bytes(5).await, b"hello");
+    wire.finish().await;
+    assert_eq!(wire.closed().await, Ending::Fin);
+
+    let metrics = ended(&inner, "complete", 1).await;
+    assert_eq!(metrics.sum("evenkeel_tls_handshakes_total", &[("result", "full")]), 1.0);
+    ended(&proxy, "complete", 1).await;
+}
+
+#[tokio::test]
 async fn who_speaks_without_tls_gets_no_answer_in_http() {
     let (_authority, builder) = secure("", echo().await);
     let proxy = builder.start().await;

@@ -14,6 +14,7 @@ mod route;
 mod tcp;
 mod tls;
 mod upstream;
+mod upstream_tls;
 
 pub(crate) use listener::ListenerDraft;
 pub(crate) use root::{Draft, ROOT, read};

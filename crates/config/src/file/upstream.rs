@@ -3,6 +3,7 @@
 use super::{
     Placed, field,
     health::{self, HEALTH},
+    upstream_tls::{self, UPSTREAM_TLS},
 };
 use crate::{
     error::{Finding, Place},
@@ -13,7 +14,7 @@ use evenkeel_model::{
     Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamTimeouts,
     Weight,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 /// The names of the algorithms, in the order of the handbook.
 const ALGORITHMS: [&str; Algorithm::ALL.len()] = {
@@ -60,6 +61,12 @@ pub(super) static UPSTREAM: Table = Table {
              endpoints that want one; they must trust this machine. Connections are then reused for the same client connection only.",
         ),
         Key::optional(
+            "tls",
+            Shape::Either(&Shape::Boolean, &Shape::Table(&UPSTREAM_TLS)),
+            "plain text",
+            "TLS to the endpoints, and to what probes ask. true: with the defaults of the table's keys.",
+        ),
+        Key::optional(
             "health",
             Shape::Table(&HEALTH),
             "no probes, every endpoint counts as up",
@@ -67,7 +74,6 @@ pub(super) static UPSTREAM: Table = Table {
         ),
     ],
     later: &[
-        "tls",
         "protocol",
         "retry",
         "queue",
@@ -113,6 +119,12 @@ static TIMEOUTS: Table = Table {
             "For a connection to be made; after it another endpoint is tried. Lower it within one data centre.",
         ),
         Key::preset(
+            "tls",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "For the TLS handshake on a new connection; after it another endpoint is tried.",
+        ),
+        Key::preset(
             "response_head",
             Shape::TIMEOUT,
             Literal::Text("60s"),
@@ -146,7 +158,7 @@ static TIMEOUTS: Table = Table {
         ),
         Key::preset("body_rate_grace", Shape::TIMEOUT, Literal::Text("20s"), "For so long an endpoint may be slower."),
     ],
-    later: &["tls", "attempt"],
+    later: &["attempt"],
 };
 
 static POOL: Table = Table {
@@ -185,7 +197,7 @@ pub(crate) struct UpstreamDraft<'a> {
     pub(crate) upstream: Option<Upstream>,
 }
 
-pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
+pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<'a>> {
     let name = entry.parsed_name::<UpstreamName>();
     let section = entry.node.section(&UPSTREAM)?;
     let balance = section.preset::<Word>("balance").0;
@@ -199,7 +211,8 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         _ => ProxyProtocol::V2,
     });
     let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
-    let upstream = name.map(|name| Upstream {
+    let tls = section.node("tls").map_or(Some(None), |node| upstream_tls::read(node, &endpoints, folder));
+    let upstream = name.zip(tls).map(|(name, tls)| Upstream {
         name,
         balance,
         endpoints,
@@ -208,6 +221,7 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         health,
         resolve_interval,
         proxy_protocol,
+        tls,
     });
     Some(UpstreamDraft {
         name: Placed { value: entry.name, place: entry.place },
@@ -284,6 +298,7 @@ fn probe(section: &Section<'_>, endpoints: &[Endpoint], proxy_protocol: Option<P
 fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
     UpstreamTimeouts {
         connect: section.preset("connect"),
+        tls: section.preset("tls"),
         response_head: section.preset("response_head"),
         body_stall: section.preset("body_stall"),
         total: section.get("total"),

@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{announcement::Announcement, connect, pool::Lease, replay::Replay};
+use super::{connect, identity::Identity, pool::Lease, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -8,9 +8,11 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
+use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
+    error::Error,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -56,13 +58,11 @@ pub(super) async fn run(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    // Boxed, so that the futures of all other requests do not carry it.
-    let client = exchange.connection().map(|client| &**client);
-    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(client, v)));
+    let identity = Identity::wanted(upstream, exchange.connection().map(|client| &**client));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), announcement.as_deref(), !replay.is_repeatable())
+            Lease::from_pool(endpoint, exchange.worker(), &identity, !replay.is_repeatable())
         } else {
             None
         };
@@ -73,17 +73,19 @@ pub(super) async fn run(
         } else {
             cells.pool_misses.inc();
             // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, announcement.as_deref(), exchange)).await?
+            Box::pin(connect::connect(upstream, endpoint, &identity, exchange)).await?
         };
         exchange.connected();
         let reused = lease.is_reused();
-        match over(lease, upstream, replay, exchange).await {
+        let failure = match over(lease, upstream, replay, exchange).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        match failure.sent {
             // The endpoint had closed it while it was idle: no fault of anybody.
-            Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
-            Err(Failure { error, sent: Sent::Unanswered }) if reused => {
-                return Err(Failure { error, sent: Sent::Crossed });
-            }
-            other => return other,
+            Sent::Nothing if reused && replay.is_possible(exchange) => stale += 1,
+            Sent::Unanswered if reused => return Err(Failure { sent: Sent::Crossed, ..failure }),
+            _ => return Err(failure),
         }
     }
 }
@@ -94,7 +96,6 @@ async fn over(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    let request = replay.request(exchange);
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
     let mark = lease.mark();
@@ -103,7 +104,7 @@ async fn over(
     }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let answer = pin!(lease.send(request));
+    let answer = pin!(lease.send(replay.request(exchange)));
     match within(limit, left.is_some(), &lease.timer(), exchange, answer).await {
         Ok(response) => {
             replay.end(exchange);
@@ -114,7 +115,7 @@ async fn over(
                 replay.returned(request);
                 mark.nothing_sent();
             }
-            Err(judge(&failed, &mark, &lease, exchange))
+            Err(judge(&failed, &mark, &lease, upstream, exchange))
         }
         Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
@@ -128,6 +129,7 @@ fn judge(
     failed: &TrySendError<Request<Body>>,
     mark: &super::pool::Mark,
     lease: &Lease,
+    upstream: &LocalUpstream,
     exchange: &Exchange,
 ) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
@@ -146,6 +148,8 @@ fn judge(
     let error = if error.is_parse() && sent != Sent::Nothing {
         malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+    } else if let Some(cause) = error.source().and_then(refused_later) {
+        connect::tls_failed(upstream, cause, endpoint, exchange.worker())
     } else {
         ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
     };

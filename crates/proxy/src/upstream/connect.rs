@@ -3,6 +3,7 @@
 use super::{
     announcement::Announcement,
     attempt::{Failure, Sent},
+    identity::Identity,
     pool::{Lease, Wire},
 };
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
-use evenkeel_net::{ConnectError, Stream, Watched};
+use evenkeel_model::Address;
+use evenkeel_net::{ConnectError, Stream, Watched, tls::Refusal};
 use evenkeel_telemetry::ConnectResult;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -29,29 +31,26 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 /// nothing (docs/decisions/0006).
 const BUFFER_MAX: usize = 32 * 1024;
 
-/// Connects to an endpoint, and tells it first for whom, where it wants to know.
+/// Connects to an endpoint, as the upstream's settings say.
 pub(super) async fn connect(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
-    announcement: Option<&Announcement>,
+    identity: &Identity,
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
     let worker = exchange.worker();
-    let address = || exchange.endpoint_address();
     let timeouts = upstream.part.settings.timeouts;
-    let limit = exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect));
-    let connected = connect_within(limit, upstream, endpoint, announcement, worker).await;
-    let stream = connected.map_err(|cause| Failure {
-        error: ProxyError::ConnectFailed { endpoint: address(), cause },
-        sent: Sent::Nothing,
-    })?;
+    let time = |limit: Duration| exchange.time_left(timeouts.total).map_or(limit, |left| left.min(limit));
+    let mut identity = identity.clone();
+    let stream = open(upstream, endpoint, &mut identity, time, worker).await;
+    let stream = stream.map_err(|error| Failure { error, sent: Sent::Nothing })?;
     let (stream, watch) = Watched::new(stream);
     let wire = Rc::new(Wire::new(watch));
     let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_MAX);
     let (sender, connection) = builder.handshake::<_, Body>(io).await.map_err(|error| Failure {
-        error: ProxyError::UpstreamReset { endpoint: address(), cause: Arc::from(error.to_string()) },
+        error: ProxyError::UpstreamReset { endpoint: exchange.endpoint_address(), cause: Arc::from(error.to_string()) },
         sent: Sent::Nothing,
     })?;
     let (driven, driven_on) = (Rc::clone(&wire), Rc::clone(worker));
@@ -60,28 +59,49 @@ pub(super) async fn connect(
         driven.ended(driven_on.timers.now());
         driven.keep_head(&driven_on);
     });
-    Ok(Lease::fresh(sender, wire, announcement, endpoint, worker))
+    Ok(Lease::fresh(sender, wire, identity, endpoint, worker))
 }
 
-/// Makes and counts a connection to an endpoint, and tells it first for whom, where it wants to know.
-pub(super) async fn connect_within(
-    limit: Duration,
+/// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.
+/// `time` is how much of a timeout there is. Counts how it ends.
+pub(super) async fn open(
     upstream: &LocalUpstream,
     endpoint: &LocalEndpoint,
-    announcement: Option<&Announcement>,
+    identity: &mut Identity,
+    time: impl Fn(Duration) -> Duration,
     worker: &Worker,
-) -> Result<Stream, ConnectError> {
-    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
+) -> Result<Stream, ProxyError> {
+    let (timeouts, address) = (upstream.part.settings.timeouts, endpoint.part.target.address());
+    let count = |result| upstream.part.cells.cell(worker.id).connects(result).inc();
+    let connected = evenkeel_net::connect(&endpoint.part.target, time(timeouts.connect)).await;
+    let announced = match (connected, &identity.announcement) {
         (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
         (connected, _) => connected,
     };
-    let result = match &connected {
-        Ok(_) => ConnectResult::Ok,
-        Err(ConnectError::TimedOut { .. }) => ConnectResult::TimedOut,
-        Err(_) => ConnectResult::Failed,
-    };
-    upstream.part.cells.cell(worker.id).connects(result).inc();
-    connected
+    let mut stream = announced.map_err(|cause| {
+        let timed_out = matches!(cause, ConnectError::TimedOut { .. });
+        count(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed });
+        ProxyError::ConnectFailed { endpoint: address.clone(), cause }
+    })?;
+    if let Some(tls) = &upstream.part.tls {
+        let connected = tls.connect(stream, address, time(timeouts.tls)).await.map_err(|cause| {
+            count(ConnectResult::TlsFailed);
+            tls_failed(upstream, cause, address.clone(), worker)
+        })?;
+        identity.tls = Some(connected.identity);
+        stream = connected.stream;
+    }
+    count(ConnectResult::Ok);
+    Ok(stream)
+}
+
+/// TLS with an endpoint did not come about: tells the operator, who is mostly the one to do something about it.
+pub(super) fn tls_failed(upstream: &LocalUpstream, cause: Refusal, endpoint: Address, worker: &Worker) -> ProxyError {
+    let error = ProxyError::TlsFailed { endpoint, cause };
+    if let Some(kept_back) = worker.refusals_told.tell() {
+        tracing::warn!(upstream = %upstream.part.settings.name, kept_back, "{error}");
+    }
+    error
 }
 
 /// A new socket has room for these few bytes, so this does not wait.

@@ -4,8 +4,8 @@
 //! endpoint is tried at once, three distinct ones at most. What happens after that is the two ends' business and never repeated.
 
 use super::{
-    announcement::Announcement,
     connect,
+    identity::Identity,
     pool::Switched,
     send::{ENDPOINTS_MAX, Tried},
 };
@@ -26,7 +26,6 @@ pub(crate) async fn dial(
     let worker = client.worker();
     let settings = &upstream.part.settings;
     let cells = upstream.part.cells.cell(worker.id);
-    let announcement = settings.proxy_protocol.map(|version| Announcement::of(Some(client), version));
     let key = client.peer().ip().map_or(HashKey(0), HashKey::of_ip);
     let mut tried = Tried::default();
     let pick = |tried: &Tried| upstream.picker.borrow_mut().pick(key, tried.as_slice(), &mut worker.random());
@@ -35,15 +34,15 @@ pub(crate) async fn dial(
     {
         let endpoint = &upstream.endpoints[index as usize];
         session.attempt_begins(endpoint, endpoint.part.endpoint.begin());
-        let limit = settings.timeouts.connect;
-        let connected = connect::connect_within(limit, upstream, endpoint, announcement.as_ref(), worker).await;
+        let mut identity = Identity::wanted(upstream, Some(client));
+        let connected = connect::open(upstream, endpoint, &mut identity, |limit| limit, worker).await;
         if tried.len() > 0 {
             let outcome = if connected.is_ok() { RetryOutcome::Answered } else { RetryOutcome::Failed };
             cells.retries(outcome).inc();
         }
         match connected {
             Ok(stream) => return Ok(Switched::from_the_begin(stream, endpoint, settings.timeouts.tunnel_idle)),
-            Err(cause) => tracing::debug!(endpoint = %endpoint.part.label, "no connection for a session: {cause}"),
+            Err(error) => tracing::debug!(endpoint = %endpoint.part.label, "no connection for a session: {error}"),
         }
         tried.add(index);
     }

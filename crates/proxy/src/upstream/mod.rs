@@ -4,6 +4,7 @@ mod announcement;
 mod attempt;
 mod connect;
 mod dial;
+mod identity;
 mod patience;
 mod pool;
 mod replay;

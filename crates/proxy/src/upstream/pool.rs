@@ -3,7 +3,7 @@
 //! No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
 //! answer was read, and is closed on every other path.
 
-use super::{announcement::Announcement, attempt::Sent, patience::Patience};
+use super::{attempt::Sent, identity::Identity, patience::Patience};
 use crate::{
     body::Body,
     worker::{LocalEndpoint, Timer, Worker},
@@ -59,8 +59,8 @@ struct Connection {
     idle_max: Option<Duration>,
     reused: bool,
     place: Place,
-    /// For whom it speaks; it serves nobody else. Also sets apart what was made before a setting changed.
-    announcement: Option<Announcement>,
+    /// It serves no request that would have made another one.
+    identity: Identity,
 }
 
 /// A connection's place among those that are counted.
@@ -152,18 +152,18 @@ impl Pool {
 }
 
 impl Lease {
-    /// A connection that is alive as far as we know, from the endpoint's pool, and that speaks for whom it should. `surely`: a request
+    /// A connection that is alive as far as we know, from the endpoint's pool, made as and for whom it should be. `surely`: a request
     /// that cannot be repeated is to be sent, so the kernel is asked as well whether the endpoint has closed it; that costs a system call.
     pub(super) fn from_pool(
         endpoint: &Rc<LocalEndpoint>,
         worker: &Rc<Worker>,
-        announcement: Option<&Announcement>,
+        identity: &Identity,
         surely: bool,
     ) -> Option<Self> {
         let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
-        // Without announcements it is the last one, and taking that moves no other.
-        while let Some(at) = idle.iter().rposition(|idle| idle.connection.speaks(announcement)) {
+        // Mostly it is the last one, and taking that moves no other.
+        while let Some(at) = idle.iter().rposition(|idle| idle.connection.identity == *identity) {
             let Idle { mut connection, since, until } = idle.remove(at);
             let mut alive = until > now && connection.expires > now && connection.sender.is_ready();
             if alive && surely && !connection.wire.watch.is_quiet() {
@@ -189,7 +189,7 @@ impl Lease {
     pub(super) fn fresh(
         sender: SendRequest<Body>,
         wire: Rc<Wire>,
-        announcement: Option<&Announcement>,
+        identity: Identity,
         endpoint: &Rc<LocalEndpoint>,
         worker: &Rc<Worker>,
     ) -> Self {
@@ -203,7 +203,7 @@ impl Lease {
             idle_max: None,
             reused: false,
             place: Place::active(endpoint),
-            announcement: announcement.cloned(),
+            identity,
         });
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
     }
@@ -290,21 +290,14 @@ impl Lease {
             return;
         }
         if idle.len() >= settings.idle_connections_max {
-            // What speaks for others may never be wanted again; what is as good as this one stays instead of it.
-            let Some(other) = idle.iter().position(|idle| !idle.connection.speaks(connection.announcement.as_ref()))
-            else {
+            // What was made otherwise may never be wanted again; what is as good as this one stays instead of it.
+            let Some(other) = idle.iter().position(|idle| idle.connection.identity != connection.identity) else {
                 return;
             };
             idle.remove(other);
         }
         connection.place.enter(State::Idle);
         idle.push(Idle { connection, since: now, until: now.saturating_add(idle_for) });
-    }
-}
-
-impl Connection {
-    fn speaks(&self, announcement: Option<&Announcement>) -> bool {
-        self.announcement.as_ref() == announcement
     }
 }
 

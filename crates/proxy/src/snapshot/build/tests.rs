@@ -16,6 +16,7 @@ fn config(upstreams: &[(&str, &[&str])]) -> Config {
         health: None,
         resolve_interval: std::time::Duration::from_secs(30),
         proxy_protocol: None,
+        tls: None,
     };
     Config {
         workers: None,
