@@ -134,11 +134,12 @@ async fn the_files_we_ship_are_good() {
     let beside = tempfile::tempdir().unwrap();
     let (certs, authority) = (beside.path().join("certs"), Authority::new("Test Authority"));
     fs::create_dir(&certs).unwrap();
-    for name in ["site", "site-rsa", "other", "redis", "proxy"] {
+    for name in ["site", "site-rsa", "other", "redis"] {
         authority.server(&["example.com"]).make().write(&certs, name);
     }
-    for ca in ["clients.pem", "internal-ca.pem"] {
-        fs::write(certs.join(ca), authority.pem()).unwrap();
+    authority.client("proxy").make().write(&certs, "proxy");
+    for name in ["clients.pem", "internal-ca.pem"] {
+        fs::write(certs.join(name), authority.pem()).unwrap();
     }
     fs::write(certs.join("clients.crl"), authority.revokes(&[])).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
