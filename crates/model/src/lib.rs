@@ -30,4 +30,4 @@ pub use tls::{
 };
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
 pub use upgrade::{UpgradeToken, UpgradeTokenError};
-pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream};
+pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream, UpstreamProtocol};

@@ -10,8 +10,8 @@ use crate::{
     walk::{Entry, Node, Section, Word},
 };
 use evenkeel_model::{
-    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamTimeouts,
-    Weight,
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamProtocol,
+    UpstreamTimeouts, Weight,
 };
 use std::collections::HashMap;
 
@@ -52,6 +52,13 @@ pub(super) static UPSTREAM: Table = Table {
             Literal::Text("30s"),
             "How often host names are resolved again; the last good answer is kept. Lower it for names that move quickly.",
         ),
+        Key::preset(
+            "protocol",
+            Shape::Choice { words: &["http", "h2c"], later: &["h2"] },
+            Literal::Text("http"),
+            "What the endpoints speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, which they must expect, as gRPC servers do: many requests \
+             share a connection.",
+        ),
         Key::optional(
             "proxy_protocol",
             Shape::Choice { words: &["v1", "v2"], later: &[] },
@@ -68,7 +75,6 @@ pub(super) static UPSTREAM: Table = Table {
     ],
     later: &[
         "tls",
-        "protocol",
         "retry",
         "queue",
         "breaker",
@@ -198,6 +204,10 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         "v1" => ProxyProtocol::V1,
         _ => ProxyProtocol::V2,
     });
+    let protocol = match section.preset::<Word>("protocol").0 {
+        "h2c" => UpstreamProtocol::H2c,
+        _ => UpstreamProtocol::Http1,
+    };
     let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
     let upstream = name.map(|name| Upstream {
         name,
@@ -207,6 +217,7 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         pool,
         health,
         resolve_interval,
+        protocol,
         proxy_protocol,
     });
     Some(UpstreamDraft {

@@ -31,7 +31,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(
         upstream("lb = \"random\""),
         [
-            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, proxy_protocol, health"
+            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, protocol, proxy_protocol, health"
         ]
     );
     assert_eq!(

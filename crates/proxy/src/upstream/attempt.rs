@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{announcement::Announcement, connect, pool::Lease, replay::Replay};
+use super::{announcement::Announcement, connect, http2, lease::Lease, pool, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -8,6 +8,7 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
+use evenkeel_model::UpstreamProtocol;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
@@ -60,31 +61,52 @@ pub(super) async fn run(
     let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
-        let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), announcement.as_deref(), !replay.is_repeatable())
-        } else {
-            None
-        };
-        let cells = upstream.part.cells.cell(exchange.worker().id);
-        let lease = if let Some(lease) = pooled {
-            cells.pool_hits.inc();
-            lease
-        } else {
-            cells.pool_misses.inc();
-            // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, announcement.as_deref(), exchange)).await?
+        let lease = match upstream.part.settings.protocol {
+            UpstreamProtocol::H2c => {
+                Lease::Http2(http2::stream(upstream, endpoint, announcement.as_deref(), exchange).await?)
+            }
+            UpstreamProtocol::Http1 => {
+                let surely = !replay.is_repeatable();
+                let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
+                Lease::Http1(whole(upstream, endpoint, announcement.as_deref(), idle, surely, exchange).await?)
+            }
         };
         exchange.connected();
         let reused = lease.is_reused();
+        // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
+        let again = stale < STALE_MAX && (reused || matches!(lease, Lease::Http2(_)));
         match over(lease, upstream, replay, exchange).await {
-            // The endpoint had closed it while it was idle: no fault of anybody.
-            Err(Failure { sent: Sent::Nothing, .. }) if reused && replay.is_possible(exchange) => stale += 1,
+            // The endpoint had closed it while it was idle, or before it looked at this stream: no fault of anybody.
+            Err(Failure { sent: Sent::Nothing, .. }) if again && replay.is_possible(exchange) => stale += 1,
             Err(Failure { error, sent: Sent::Unanswered }) if reused => {
                 return Err(Failure { error, sent: Sent::Crossed });
             }
             other => return other,
         }
     }
+}
+
+/// A connection of HTTP/1.1 for this request alone.
+async fn whole(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    announcement: Option<&Announcement>,
+    connection: Over,
+    surely: bool,
+    exchange: &Exchange,
+) -> Result<pool::Lease, Failure> {
+    let pooled = match connection {
+        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), announcement, surely),
+        Over::Fresh => None,
+    };
+    let cells = upstream.part.cells.cell(exchange.worker().id);
+    if let Some(lease) = pooled {
+        cells.pool_hits.inc();
+        return Ok(lease);
+    }
+    cells.pool_misses.inc();
+    // Rare and large, so boxed: the future of a request over a pooled connection stays small.
+    Box::pin(connect::connect(upstream, endpoint, announcement, exchange)).await
 }
 
 async fn over(
@@ -96,24 +118,30 @@ async fn over(
     let request = replay.request(exchange);
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
-    let mark = lease.mark();
-    if exchange.upgrade().is_some() {
-        lease.may_switch();
-    }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let answer = pin!(lease.send(request));
-    match within(limit, left.is_some(), &lease.timer(), exchange, answer).await {
+    let timer = lease.timer();
+    let answer = match &mut lease {
+        Lease::Http1(lease) => {
+            if exchange.upgrade().is_some() {
+                lease.may_switch();
+            }
+            let answer = pin!(lease.send(request));
+            within(limit, left.is_some(), &timer, exchange, answer).await
+        }
+        Lease::Http2(stream) => {
+            let answer = pin!(stream.send(request));
+            within(limit, left.is_some(), &timer, exchange, answer).await
+        }
+    };
+    match answer {
         Ok(response) => {
             replay.end(exchange);
             accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
         Err(Unanswered::Failed(mut failed)) => {
-            if let Some(request) = failed.take_message() {
-                replay.returned(request);
-                mark.nothing_sent();
-            }
-            Err(judge(&failed, &mark, &lease, exchange))
+            let returned = failed.take_message().map(|request| replay.returned(request)).is_some();
+            Err(judge(failed.error(), returned, &lease, exchange))
         }
         Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
@@ -122,13 +150,8 @@ async fn over(
     }
 }
 
-/// Whose fault a failed exchange is, and whether it may be tried again.
-fn judge(
-    failed: &TrySendError<Request<Body>>,
-    mark: &super::pool::Mark,
-    lease: &Lease,
-    exchange: &Exchange,
-) -> Failure {
+/// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
+fn judge(error: &hyper::Error, returned: bool, lease: &Lease, exchange: &Exchange) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
@@ -139,9 +162,12 @@ fn judge(
         };
         return Failure { error, sent: Sent::Answered };
     }
-    let error = failed.error();
+    let lease = match lease {
+        Lease::Http1(lease) => lease,
+        Lease::Http2(stream) => return stream.judge(error, returned, exchange),
+    };
     let endpoint = exchange.endpoint_address();
-    let sent = mark.sent(lease);
+    let sent = if returned { Sent::Nothing } else { lease.sent() };
     let error = if error.is_parse() && sent != Sent::Nothing {
         malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
@@ -162,7 +188,9 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
-    lease.head_arrived();
+    if let Lease::Http1(lease) = &lease {
+        lease.head_arrived();
+    }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
@@ -174,17 +202,23 @@ fn accept(
     })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
-        let switched = lease.switch(idle).ok_or_else(|| broken(MalformedResponse::Unparsable))?;
+        let switched = match lease {
+            Lease::Http1(lease) => lease.switch(idle),
+            Lease::Http2(_) => None,
+        };
+        let switched = switched.ok_or_else(|| broken(MalformedResponse::Unparsable))?;
         return Ok(response.map(|_| Body::switched(switched)));
     }
-    if exchange.upgrade().is_some() {
-        lease.stays_http();
-    }
-    if manner.last {
-        lease.is_the_last();
-    }
-    if let Some(seconds) = manner.idle {
-        lease.idle_at_most(seconds);
+    if let Lease::Http1(lease) = &mut lease {
+        if exchange.upgrade().is_some() {
+            lease.stays_http();
+        }
+        if manner.last {
+            lease.is_the_last();
+        }
+        if let Some(seconds) = manner.idle {
+            lease.idle_at_most(seconds);
+        }
     }
     let timeouts = upstream.part.settings.timeouts;
     let total = exchange.time_left(timeouts.total);

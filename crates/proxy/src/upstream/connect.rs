@@ -1,4 +1,4 @@
-//! Makes a connection to an endpoint and starts hyper on it.
+//! Makes a connection to an endpoint, and starts hyper on it where HTTP/1.1 is spoken; where HTTP/2 is, `http2` does.
 
 use super::{
     announcement::Announcement,
@@ -21,13 +21,47 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes that hyper may hold of an endpoint's answer.
 const BUFFER_MAX: usize = 64 * 1024;
 
+/// How long a connection may take to be made.
+pub(super) fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
+    let timeouts = upstream.part.settings.timeouts;
+    exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
+}
+
 /// Connects to an endpoint, and tells it first for whom, where it wants to know.
+pub(super) async fn stream(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    announcement: Option<&Announcement>,
+    exchange: &Exchange,
+) -> Result<Stream, Failure> {
+    let cells = upstream.part.cells.cell(exchange.worker().id);
+    let limit = limit(upstream, exchange);
+    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
+        (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
+        (connected, _) => connected,
+    };
+    match connected {
+        Ok(stream) => {
+            cells.connects(ConnectResult::Ok).inc();
+            Ok(stream)
+        }
+        Err(cause) => {
+            let timed_out = matches!(cause, ConnectError::TimedOut { .. });
+            cells.connects(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed }).inc();
+            let endpoint = exchange.endpoint_address();
+            Err(Failure { error: ProxyError::ConnectFailed { endpoint, cause }, sent: Sent::Nothing })
+        }
+    }
+}
+
+/// Makes a connection that speaks HTTP/1.1.
 pub(super) async fn connect(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
@@ -35,33 +69,14 @@ pub(super) async fn connect(
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
     let worker = exchange.worker();
-    let cells = upstream.part.cells.cell(worker.id);
-    let address = || exchange.endpoint_address();
-    let timeouts = upstream.part.settings.timeouts;
-    let limit = exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect));
-    let connected = match (evenkeel_net::connect(&endpoint.part.target, limit).await, announcement) {
-        (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
-        (connected, _) => connected,
-    };
-    let stream = match connected {
-        Ok(stream) => stream,
-        Err(cause) => {
-            let timed_out = matches!(cause, ConnectError::TimedOut { .. });
-            cells.connects(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed }).inc();
-            return Err(Failure {
-                error: ProxyError::ConnectFailed { endpoint: address(), cause },
-                sent: Sent::Nothing,
-            });
-        }
-    };
-    cells.connects(ConnectResult::Ok).inc();
+    let stream = stream(upstream, endpoint, announcement, exchange).await?;
     let (stream, watch) = Watched::new(stream);
     let wire = Rc::new(Wire::new(watch));
     let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_MAX);
     let (sender, connection) = builder.handshake::<_, Body>(io).await.map_err(|error| Failure {
-        error: ProxyError::UpstreamReset { endpoint: address(), cause: Arc::from(error.to_string()) },
+        error: ProxyError::UpstreamReset { endpoint: exchange.endpoint_address(), cause: Arc::from(error.to_string()) },
         sent: Sent::Nothing,
     })?;
     let (driven, driven_on) = (Rc::clone(&wire), Rc::clone(worker));

@@ -3,10 +3,15 @@
 mod announcement;
 mod attempt;
 mod connect;
+mod http2;
+mod lease;
 mod patience;
 mod pool;
+mod preface;
 mod replay;
 mod send;
 
-pub(crate) use pool::{Lease, Pool, Switched};
+pub(crate) use http2::Slot;
+pub(crate) use lease::Lease;
+pub(crate) use pool::{Pool, Switched};
 pub(crate) use send::send;
