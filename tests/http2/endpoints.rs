@@ -5,7 +5,7 @@ use super::{
     talk::{Talk, request, whole},
 };
 use bytes::Bytes;
-use evenkeel_testkit::{Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, Wire, eventually, in_time};
+use evenkeel_testkit::{Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, RawOrigin, Script, Wire, eventually, in_time};
 use h2::Reason;
 use http::{HeaderMap, Response};
 use std::{
@@ -259,17 +259,17 @@ async fn what_a_goaway_leaves_out_goes_over_another_connection() {
 async fn an_answer_that_comes_early_and_whole_reaches_the_client() {
     let origin = H2Origin::start(|(_, mut respond)| async move {
         let answer = Response::builder().status(413).body(()).expect("an answer");
-        respond.send_response(answer, false)?.send_data("too large".into(), true)?;
-        // RFC 9113, section 8.1: a server that has answered may ask the client to stop.
-        respond.send_reset(Reason::NO_ERROR);
-        Ok(())
+        // Nobody reads the request, so h2 asks the client to stop: RST_STREAM with NO_ERROR (RFC 9113, section 8.1).
+        respond.send_response(answer, false)?.send_data("too large".into(), true)
     })
     .await;
     let proxy = before(&origin).start().await;
 
-    let answer = proxy.client().post("/", vec![b'x'; 4 << 20]).send().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nthe begin of it").await;
 
-    assert_eq!((answer.status, answer.text()), (413, "too large".to_owned()));
+    let answer = wire.response().await;
+    assert_eq!((answer.status, answer.text().as_str()), (413, "too large"));
 }
 
 #[tokio::test]
@@ -278,6 +278,11 @@ async fn an_endpoint_that_speaks_something_else_is_a_502() {
     let proxy = h2c_endpoint(&origin).start().await;
     assert_eq!(proxy.client().get("/").send().await.status, 502);
     assert_eq!(origin.requests(), 0);
+    proxy.counts_local("upstream_reset", 1).await;
+
+    let origin = RawOrigin::start(Script::answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")).await;
+    let proxy = h2c_endpoint(&origin).start().await;
+    assert_eq!(proxy.client().get("/").send().await.status, 502);
     proxy.counts_local("upstream_protocol", 1).await;
 }
 

@@ -117,7 +117,7 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     }
     assert_eq!(upstream("retry = {}"), [later("retry")]);
     assert_eq!(upstream("queue = {}"), [later("queue")]);
-    assert_eq!(upstream("health = { tcp = true, grpc = \"service\" }"), [later("grpc")]);
+    assert_eq!(upstream("health = { tcp = true, jitter = 1 }"), [later("jitter")]);
     assert_eq!(top("access_log = { template = \"x\" }"), [later("template")]);
     assert!(upstream("balance = \"peak_ewma\"")[0].starts_with("\"peak_ewma\" is not in this version"));
 }

@@ -218,7 +218,8 @@ async fn handshake(
     let address = exchange.endpoint_address();
     let error = match tokio::time::timeout(limit, preface::open(stream)).await {
         Ok(Ok(opened)) => return Ok(opened),
-        Ok(Err(error)) => broken(&error, exchange),
+        Ok(Err(Some(error))) => broken(&error, exchange),
+        Ok(Err(None)) => ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() },
         Err(_) => ProxyError::ConnectFailed { endpoint: address, cause: ConnectError::TimedOut { waited: limit } },
     };
     Err(Failure { error, sent: Sent::Nothing })

@@ -38,10 +38,13 @@ pub(super) type Driven = Rc<RefCell<Option<http2::Connection<Io, Body, Spawner>>
 type Io = TokioIo<Heard>;
 
 /// Sends our preface and waits for the endpoint's SETTINGS.
-pub(super) async fn open(stream: Stream) -> Result<(http2::SendRequest<Body>, Driven), hyper::Error> {
+///
+/// # Errors
+/// What hyper says of it; `None` if the endpoint closed without a word.
+pub(super) async fn open(stream: Stream) -> Result<(http2::SendRequest<Body>, Driven), Option<hyper::Error>> {
     let ear = Rc::new(Ear::default());
     let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
-    let (sender, connection) = builder().handshake(io).await?;
+    let (sender, connection) = builder().handshake(io).await.map_err(Some)?;
     let driven = Rc::new(RefCell::new(Some(connection)));
     settings(&driven, &ear).await?;
     tokio::task::spawn_local(drive(Rc::clone(&driven)));
@@ -63,14 +66,12 @@ fn builder() -> http2::Builder<Spawner> {
 }
 
 /// Waits until the endpoint has said how many streams it takes. RFC 9113, section 3.4: SETTINGS are the first that it sends.
-async fn settings(driven: &Driven, ear: &Ear) -> Result<(), hyper::Error> {
+async fn settings(driven: &Driven, ear: &Ear) -> Result<(), Option<hyper::Error>> {
     std::future::poll_fn(|cx| {
         // hyper reads in a task of its own, and tells of nothing but the end.
         ear.waiting.set(Some(cx.waker().clone()));
         match poll(driven, cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            // An end without an error is one as well, but the first request will say so.
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(ended) => Poll::Ready(Err(ended.err())),
             Poll::Pending if takes(driven) > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
