@@ -181,7 +181,7 @@ async fn a_server_may_stream_ten_thousand_tiny_messages() {
     .await;
     let proxy = between(&origin).start().await;
 
-    let answer = Talk::to(proxy.web()).await.post(call("/pkg.Service/Down"), message(""), None).await.unwrap();
+    let answer = Talk::roomy(proxy.web()).await.post(call("/pkg.Service/Down"), message(""), None).await.unwrap();
 
     assert_eq!((answer.body.len(), answer.trailers), (90_000, Some(ok())));
 }

@@ -28,7 +28,10 @@ impl H2Origin {
     where
         F: Future<Output = Result<(), h2::Error>> + Send + 'static,
     {
-        Self::with(h2::server::Builder::new(), answer).await
+        // As much room as servers give: h2 derives from it how many tiny frames may wait.
+        let mut builder = h2::server::Builder::new();
+        builder.initial_connection_window_size(8 << 20);
+        Self::with(builder, answer).await
     }
 
     pub(super) async fn with<F>(

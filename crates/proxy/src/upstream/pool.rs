@@ -1,6 +1,6 @@
 //! The idle connections of one worker to one endpoint: last in, first out, so that the fewest stay warm.
 //!
-//! No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
+//! Of HTTP/1.1; those of HTTP/2 are in `http2`. No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
 //! answer was read, and is closed on every other path.
 
 use super::{announcement::Announcement, attempt::Sent, http2::Connections, patience::Patience};
