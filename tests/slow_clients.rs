@@ -27,7 +27,7 @@ enum Kind {
     Silent,
     /// Sends a body. Its connection and that of the endpoint have a buffer of 8 KiB each.
     Sends,
-    /// Takes an answer. Those buffers have grown to 64 KiB while the kernel still took all, and are full.
+    /// Takes an answer. That from the endpoint has grown to 32 KiB while the kernel still took all, and what was read waits.
     Takes,
 }
 
@@ -38,7 +38,7 @@ impl Kind {
         match self {
             Self::Silent => 24 << 10,
             Self::Sends => 56 << 10,
-            Self::Takes => 368 << 10,
+            Self::Takes => 200 << 10,
         }
     }
 

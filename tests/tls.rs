@@ -1,10 +1,12 @@
-//! TLS to clients: who we are, who they are, what is spoken, and what bad input gets.
+//! TLS to clients and to endpoints: who we are, who they are, what is spoken, and what bad input gets.
 
 mod clients;
+mod endpoints;
 mod handshakes;
 mod names;
 mod reload;
 mod requests;
+mod through;
 
 use evenkeel_testkit::{Authority, Builder, Origin, Proxy, RawResponse, Secured, TlsClient, Wire};
 

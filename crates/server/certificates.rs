@@ -2,25 +2,34 @@
 
 use crate::control::Control;
 use evenkeel_config::{Misfit, Problems, misfits};
-use evenkeel_model::{Config, ListenerName};
-use evenkeel_net::tls::{ServerTls, TlsProblem};
+use evenkeel_model::Config;
+use evenkeel_net::tls::{ClientTls, ServerTls, TlsProblem};
+use evenkeel_proxy::TlsOwner;
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 /// Reads and checks every file that the configuration names, as a start would.
-pub(crate) fn check(config: &Config) -> Vec<(ListenerName, TlsProblem)> {
+pub(crate) fn check(config: &Config) -> Vec<(TlsOwner, TlsProblem)> {
     let now = SystemTime::now();
-    let listeners = config.listeners.iter().filter_map(|listener| Some((&listener.name, listener.tls.as_ref()?)));
-    let problems = listeners.filter_map(|(name, settings)| {
-        let problems = ServerTls::prepare(settings, None, now).err()?;
-        Some(problems.into_iter().map(|problem| (name.clone(), problem)))
+    let listeners = config.listeners.iter().filter_map(|listener| {
+        let problems = ServerTls::prepare(listener.tls.as_ref()?, None, now).err()?;
+        Some((TlsOwner::Listener(listener.name.clone()), problems))
     });
-    problems.flatten().collect()
+    let upstreams = config.upstreams.iter().filter_map(|upstream| {
+        let addresses = upstream.endpoints.iter().map(|endpoint| &endpoint.address);
+        let problems = ClientTls::prepare(upstream.tls.as_ref()?, addresses, None, now).err()?;
+        Some((TlsOwner::Upstream(upstream.name.clone()), problems))
+    });
+    let each = |(owner, problems): (TlsOwner, Vec<TlsProblem>)| {
+        problems.into_iter().map(move |problem| (owner.clone(), problem))
+    };
+    listeners.chain(upstreams).flat_map(each).collect()
 }
 
 /// The problems, each at the value of its key. `source` is what was read from `path`.
-pub(crate) fn placed(path: &Path, source: &str, problems: &[(ListenerName, TlsProblem)]) -> Problems {
-    let misfit = |(listener, problem): &(ListenerName, TlsProblem)| Misfit {
-        key: format!("listeners.{listener}.tls.{}", problem.key),
+pub(crate) fn placed(path: &Path, source: &str, problems: &[(TlsOwner, TlsProblem)]) -> Problems {
+    let misfit = |(owner, problem): &(TlsOwner, TlsProblem)| Misfit {
+        // Without a key it is about the section as a whole.
+        key: [owner.section(), problem.key.clone()].join(if problem.key.is_empty() { "" } else { "." }),
         message: problem.message.clone(),
         hint: problem.hint.to_owned(),
     };
@@ -31,12 +40,12 @@ pub(crate) fn placed(path: &Path, source: &str, problems: &[(ListenerName, TlsPr
 pub(crate) async fn reload(control: &Control) {
     let state = Arc::clone(&control.state);
     let Ok(reloaded) = tokio::task::spawn_blocking(move || state.proxy.reload_certificates()).await else { return };
-    for (listener, changed) in &reloaded.changed {
-        tracing::info!(%listener, changed, "certificates read again");
+    for (owner, changed) in &reloaded.changed {
+        tracing::info!(of = %owner, changed, "certificates read again");
     }
-    for (listener, problem) in &reloaded.problems {
+    for (owner, problem) in &reloaded.problems {
         let TlsProblem { key, message, hint } = problem;
-        tracing::error!(%listener, key, "{message} ({hint})");
+        tracing::error!(of = %owner, key, "{message} ({hint})");
     }
     if !reloaded.problems.is_empty() {
         tracing::error!("the certificates from before stay in use");

@@ -150,6 +150,7 @@ pub(crate) async fn resolve(snapshot: &Snapshot) {
 pub(crate) fn targets(snapshot: &Snapshot) -> Vec<ProbeTarget> {
     let upstream = |upstream: &Arc<evenkeel_proxy::UpstreamPart>| {
         let settings = upstream.settings.clone();
+        let tls = upstream.tls.clone();
         let parts: Vec<_> = upstream.endpoints.to_vec();
         parts.into_iter().map(move |part| ProbeTarget {
             upstream: settings.name.clone(),
@@ -157,6 +158,7 @@ pub(crate) fn targets(snapshot: &Snapshot) -> Vec<ProbeTarget> {
             target: Arc::clone(&part.target),
             probe: settings.health.clone(),
             resolve_interval: settings.resolve_interval,
+            tls: tls.clone(),
         })
     };
     snapshot.upstreams().iter().flat_map(upstream).collect()

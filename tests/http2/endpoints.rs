@@ -5,7 +5,9 @@ use super::{
     talk::{Talk, request, whole},
 };
 use bytes::Bytes;
-use evenkeel_testkit::{Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, RawOrigin, Script, Wire, eventually, in_time};
+use evenkeel_testkit::{
+    Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, RawOrigin, Script, Wire, eventually, in_time,
+};
 use h2::Reason;
 use http::{HeaderMap, Response};
 use std::{
@@ -42,7 +44,10 @@ async fn a_client_of_http_1_is_served_over_http_2() {
     assert_eq!(head.uri.to_string(), format!("http://{}/there?a=b", proxy.web()));
     assert_eq!((head.method.as_str(), head.version), ("POST", http::Version::HTTP_2));
     assert_eq!((text(&head, "host"), text(&head, "connection"), text(&head, "transfer-encoding")), (None, None, None));
-    assert_eq!((text(&head, "content-length").as_deref(), text(&head, "via").as_deref()), (Some("5"), Some("1.1 evenkeel")));
+    assert_eq!(
+        (text(&head, "content-length").as_deref(), text(&head, "via").as_deref()),
+        (Some("5"), Some("1.1 evenkeel"))
+    );
     proxy.is_idle().await;
 }
 
@@ -106,7 +111,9 @@ async fn requests_share_a_connection_from_the_first_moment() {
     }
 
     assert_eq!(origin.connections(), 1);
-    let metrics = proxy.metrics_show("one idle connection", |m| m.sum("evenkeel_upstream_connections", &[("state", "idle")]) == 1.0).await;
+    let metrics = proxy
+        .metrics_show("one idle connection", |m| m.sum("evenkeel_upstream_connections", &[("state", "idle")]) == 1.0)
+        .await;
     assert_eq!(metrics.sum("evenkeel_upstream_connections", &[("state", "active")]), 0.0);
     assert_eq!(metrics.sum("evenkeel_pool_reuse_total", &[("hit", "false")]), 1.0);
     assert_eq!(metrics.sum("evenkeel_pool_reuse_total", &[("hit", "true")]), 49.0);
@@ -252,7 +259,11 @@ async fn what_a_goaway_leaves_out_goes_over_another_connection() {
 
     assert_eq!(body.payload, b"hello");
     assert_eq!(asked.await.unwrap().status, 204);
-    assert_eq!(proxy.metrics().await.sum("evenkeel_retries_total", &[]), 0.0, "nothing had been sent as far as HTTP goes");
+    assert_eq!(
+        proxy.metrics().await.sum("evenkeel_retries_total", &[]),
+        0.0,
+        "nothing had been sent as far as HTTP goes"
+    );
 }
 
 #[tokio::test]

@@ -124,7 +124,10 @@ async fn a_call_and_its_answer_are_one_message_each() {
     assert_eq!((answer.status, answer.body), (200, message("hello").to_vec()));
     assert_eq!(answer.trailers, Some(ok()));
     let head = origin.head();
-    assert_eq!((head.uri.path(), &head.headers["te"]), ("/pkg.Service/Unary", &"trailers".parse::<HeaderValue>().unwrap()));
+    assert_eq!(
+        (head.uri.path(), &head.headers["te"]),
+        ("/pkg.Service/Unary", &"trailers".parse::<HeaderValue>().unwrap())
+    );
 }
 
 #[tokio::test]

@@ -95,3 +95,24 @@ async fn no_session_is_resumed_past_the_check_and_a_new_list_of_revocations_take
     evenkeel_testkit::until("the old authority counts no longer", refused).await;
     assert_eq!(get(&mut open.wire, "a.test").await.status, 200, "an open connection does not notice");
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_taken_back_is_refused_from_the_next_connection_on() {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let builder = Proxy::with_upstream(&origin)
+        .listener(&format!("{}\ntls.client_auth = {{ ca = \"partners.pem\", crl = \"partners.crl\" }}", super::SITE));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    let [ann, bob] = ["ann", "bob"].map(|name| partners.client(name).make());
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    fs::write(builder.folder().join("partners.crl"), partners.revokes(&[])).unwrap();
+    let proxy = builder.start().await;
+    let [ann_comes, bob_comes] = [&ann, &bob].map(|who| TlsClient::showing(&authority, "a.test", who));
+    assert!(is_served(&ann_comes, &proxy).await && is_served(&bob_comes, &proxy).await);
+
+    fs::write(proxy.folder().join("partners.crl"), partners.revokes(&[&bob])).unwrap();
+
+    let refused = async || (!is_served(&bob_comes, &proxy).await).then_some(());
+    evenkeel_testkit::until("bob is refused", refused).await;
+    assert!(is_served(&ann_comes, &proxy).await);
+}

@@ -1,7 +1,7 @@
 //! What is the same within TLS, and what is not.
 
-use super::{get, site, visit};
-use evenkeel_testkit::{Answer, Ending, Proxy, RawOrigin, Script, TlsClient};
+use super::{SITE, get, site, visit};
+use evenkeel_testkit::{Answer, Authority, Ending, Proxy, RawOrigin, Script, TlsClient, eventually};
 
 #[tokio::test]
 async fn a_host_that_the_certificate_is_not_for_is_misdirected() {
@@ -80,4 +80,25 @@ async fn large_bodies_pass_both_ways_whole() {
     secured.wire.send([head, &vec![b'y'; 1_000_000]].concat()).await;
     assert_eq!(secured.wire.response().await.status, 200);
     assert_eq!(origin.last_seen().body.len(), 1_000_000);
+}
+
+#[tokio::test]
+async fn a_websocket_leads_through_tls_and_each_side_ends_for_itself() {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello";
+    let origin = RawOrigin::start(Script::new().reads_head().sends(switch).stalls()).await;
+    let authority = Authority::new("Test Authority");
+    let builder = Proxy::with_upstream(&origin).listener(SITE);
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    let proxy = builder.start().await;
+    let mut client = TlsClient::new(&authority, "a.test").connect(proxy.web()).await.wire;
+
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(client.bytes(5).await, b"hello");
+    client.send("over").await;
+    eventually("bytes arrive", || origin.received(0).ends_with(b"over")).await;
+    client.finish().await;
+
+    assert_eq!(origin.is_left(0).await, Ending::Fin);
+    assert_eq!(client.closed().await, Ending::Fin);
 }

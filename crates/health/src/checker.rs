@@ -6,7 +6,7 @@
 use crate::{EndpointStatus, probe, prober::Prober, record::Record, resolver::Resolver, status};
 use evenkeel_balance::{Endpoint, Flag, Rng};
 use evenkeel_model::{Address, Duration, Probe, UpstreamName};
-use evenkeel_net::Target;
+use evenkeel_net::{Target, tls::ClientTls};
 use evenkeel_telemetry::Exposition;
 use std::{
     collections::BTreeMap,
@@ -37,6 +37,8 @@ pub struct ProbeTarget {
     pub probe: Option<Probe>,
     /// How often a host name is resolved again.
     pub resolve_interval: Duration,
+    /// How TLS is spoken to it; `None`: it is not.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// All probers and resolvers of this process. Dropping it stops them.
@@ -55,8 +57,21 @@ type Key = (UpstreamName, Address);
 struct Watched {
     record: Arc<Record>,
     target: Arc<Target>,
-    prober: Option<(Arc<Probe>, Task)>,
+    prober: Option<(Asked, Task)>,
     resolver: Option<(Duration, Task)>,
+}
+
+/// How an endpoint is asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    probe: Arc<Probe>,
+    tls: Option<Arc<ClientTls>>,
+}
+
+impl Asked {
+    fn is(&self, probe: &Probe, tls: Option<&Arc<ClientTls>>) -> bool {
+        *self.probe == *probe && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+    }
 }
 
 /// A task that stops when this is dropped.
@@ -135,13 +150,18 @@ impl Checker {
             entry.record.endpoint().set(Flag::NoAddress, !entry.target.resolved());
             entry.resolver = interval.map(|interval| (interval, self.resolver(entry, interval)));
         }
-        if moved || entry.prober.as_ref().map(|(probe, _)| &**probe) != wanted.probe.as_ref() {
+        let same = match (&entry.prober, &wanted.probe) {
+            (Some((asked, _)), Some(probe)) => asked.is(probe, wanted.tls.as_ref()),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if moved || !same {
             // The old one first: there is never a second prober.
             entry.prober = None;
             entry.prober = wanted.probe.map(|probe| {
                 entry.record.begin_probing(now);
-                let probe = Arc::new(probe);
-                (Arc::clone(&probe), self.prober(entry, probe))
+                let asked = Asked { probe: Arc::new(probe), tls: wanted.tls };
+                (asked.clone(), self.prober(entry, asked))
             });
             if entry.prober.is_none() {
                 entry.record.end_probing(now);
@@ -149,7 +169,7 @@ impl Checker {
         }
     }
 
-    fn prober(&self, entry: &Watched, probe: Arc<Probe>) -> Task {
+    fn prober(&self, entry: &Watched, Asked { probe, tls }: Asked) -> Task {
         let prober = Prober {
             record: Arc::clone(&entry.record),
             target: Arc::clone(&entry.target),
@@ -157,7 +177,10 @@ impl Checker {
             first: Arc::clone(&self.first_probes),
             rng: self.chance(),
         };
-        Task::spawn(prober.run(|target, probe| async move { probe::ask(&target, &probe).await }))
+        Task::spawn(prober.run(move |target, probe| {
+            let tls = tls.clone();
+            async move { probe::ask(&target, &probe, tls.as_deref()).await }
+        }))
     }
 
     fn resolver(&self, entry: &Watched, interval: Duration) -> Task {

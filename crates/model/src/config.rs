@@ -1,6 +1,6 @@
 //! A whole configuration, checked.
 
-use crate::{Address, Duration, Forwarded, Limits, Listener, Route, Tls, Upstream};
+use crate::{Address, Duration, Forwarded, Limits, Listener, Route, Tls, Upstream, UpstreamTls};
 use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf};
 
 /// A whole configuration. Every name it refers to is in it.
@@ -33,7 +33,8 @@ pub struct Config {
 impl Config {
     /// Every file that it names and that belongs to what it says: certificates and their like.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(Tls::files)
+        let listeners = self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(Tls::files);
+        listeners.chain(self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()).flat_map(UpstreamTls::files))
     }
 
     /// Whether this peer is believed when it says who asked.

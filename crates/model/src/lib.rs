@@ -27,6 +27,7 @@ pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
 pub use tls::{
     CertificateFiles, ClientAuth, ClientAuthMode, HANDSHAKE_TIMEOUT, Protocol, Tls, TlsVersion, UnknownNames,
+    UpstreamTls,
 };
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
 pub use upgrade::{UpgradeToken, UpgradeTokenError};

@@ -50,6 +50,8 @@ impl Default for ClientTimeouts {
 pub struct UpstreamTimeouts {
     /// For a connection to be made.
     pub connect: Duration,
+    /// For the TLS handshake on a new connection, where TLS is spoken.
+    pub tls: Duration,
     /// From the last byte of the request to the head of the response.
     pub response_head: Duration,
     /// Without a byte of the response body.
@@ -67,6 +69,7 @@ impl Default for UpstreamTimeouts {
         // 60 s is nginx's proxy_read_timeout (ngx_http_proxy_module).
         Self {
             connect: Duration::from_secs(2),
+            tls: HANDSHAKE_TIMEOUT,
             response_head: Duration::from_secs(60),
             body_stall: Duration::from_secs(60),
             total: None,

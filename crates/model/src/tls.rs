@@ -1,4 +1,4 @@
-//! TLS between a client and a listener: what is said, and with which certificates.
+//! TLS between a client and a listener, and between us and an endpoint: what is said, and with which certificates.
 
 use crate::Duration;
 use http::HeaderName;
@@ -108,5 +108,42 @@ pub enum ClientAuthMode {
     Optional,
 }
 
-/// How long a handshake may take, from accept to its last byte.
+/// How we speak TLS to the endpoints of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Whether an endpoint must show who it is. Without it anybody on the way can answer in its place.
+    pub verify: bool,
+    /// Whose word counts: certificates of authorities, in PEM. `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The name or IP address that an endpoint's certificate must have, and that is asked for (SNI). `None`: the host of its address.
+    pub server_name: Option<String>,
+    /// Who we are, for endpoints that ask.
+    pub certificate: Option<CertificateFiles>,
+    /// Nothing older is spoken.
+    pub min_version: TlsVersion,
+    /// What may be spoken inside, the dearest first (ALPN, RFC 7301).
+    pub protocols: Vec<Protocol>,
+}
+
+impl UpstreamTls {
+    /// Every file that is named.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.ca.iter().chain(self.certificate.iter().flat_map(|pair| [&pair.cert, &pair.key]))
+    }
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self {
+            verify: true,
+            ca: None,
+            server_name: None,
+            certificate: None,
+            min_version: TlsVersion::default(),
+            protocols: vec![Protocol::Http11],
+        }
+    }
+}
+
+/// How long a handshake may take, with a client from accept to its last byte.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! A named group of endpoints that can do the same work.
 
-use crate::{Address, Duration, Pool, Probe, UpstreamName, UpstreamTimeouts, Weight};
+use crate::{Address, Duration, Pool, Probe, UpstreamName, UpstreamTimeouts, UpstreamTls, Weight};
 
 /// A named group of endpoints that can do the same work.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Upstream {
     pub protocol: UpstreamProtocol,
     /// In which version each connection says first for whom it speaks. `None`: it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// How TLS is spoken to them; `None`: it is not.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// One address within an upstream.

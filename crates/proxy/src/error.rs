@@ -114,6 +114,14 @@ pub enum ProxyError {
         /// The last cause.
         cause: evenkeel_net::ConnectError,
     },
+    /// A connection could be made, but TLS did not come about.
+    #[error("{endpoint}: {cause}")]
+    TlsFailed {
+        /// The last one tried.
+        endpoint: Address,
+        /// The last cause.
+        cause: evenkeel_net::tls::Refusal,
+    },
     /// The endpoint did not answer in time.
     #[error("{endpoint} did not answer within {waited:?}")]
     UpstreamTimedOut {
@@ -162,6 +170,7 @@ impl ProxyError {
             Self::NoRoute => Reason::NoRoute,
             Self::NoEndpoint { .. } => Reason::NoEndpoint,
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
+            Self::TlsFailed { .. } => Reason::UpstreamTls,
             Self::UpstreamTimedOut { .. } => Reason::UpstreamTimeout,
             Self::UpstreamReset { .. } => Reason::UpstreamReset,
             Self::MalformedResponse { .. } => Reason::UpstreamProtocol,
@@ -186,9 +195,10 @@ impl ProxyError {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ConnectFailed { .. } | Self::UpstreamReset { .. } | Self::MalformedResponse { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::ConnectFailed { .. }
+            | Self::TlsFailed { .. }
+            | Self::UpstreamReset { .. }
+            | Self::MalformedResponse { .. } => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -213,6 +223,7 @@ impl ProxyError {
             | Self::NoRoute
             | Self::NoEndpoint { .. }
             | Self::ConnectFailed { .. }
+            | Self::TlsFailed { .. }
             | Self::UpstreamTimedOut { .. }
             | Self::UpstreamReset { .. }
             | Self::MalformedResponse { .. }

@@ -21,7 +21,7 @@ mod upstream;
 mod worker;
 
 pub use body::{Body, BodyError};
-pub use certificates::CertificatesReloaded;
+pub use certificates::{CertificatesReloaded, TlsOwner};
 pub use error::{MalformedRequest, MalformedResponse, ProxyError};
 pub use filter::{CustomFilter, Flow};
 pub use malformed::{Head, LastErrors, Malformed};

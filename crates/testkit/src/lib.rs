@@ -18,6 +18,7 @@ mod origin;
 mod place;
 mod proxy;
 mod tls;
+mod tls_server;
 mod wire;
 
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use origin::{Answer, DeadEndpoint, Origin, OriginBuilder, Seen};
 pub use place::{Door, Place, Socket, unused_port};
 pub use proxy::{Builder, CommandEnd, ConfigFile, Edit, Exit, Metrics, Proxy, Sample, Signal, binary, run_command};
 pub use tls::{Secured, TlsClient, no_sessions};
+pub use tls_server::{Greeted, TlsServer};
 pub use wire::{Ending, Frame, FrameWire, RawOrigin, RawResponse, Script, Wire, block};

@@ -13,6 +13,7 @@ mod root;
 mod route;
 mod tls;
 mod upstream;
+mod upstream_tls;
 
 pub(crate) use listener::ListenerDraft;
 pub(crate) use root::{Draft, ROOT, read};

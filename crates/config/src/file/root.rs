@@ -106,8 +106,12 @@ pub(crate) fn read<'a>(root: &Section<'a>, folder: &Path) -> Draft<'a> {
         log: process::log(root),
         listeners: listeners(root, folder),
         routes,
-        upstreams: entries(root, "upstreams").into_iter().filter_map(upstream::read).collect(),
+        upstreams: upstreams(root, folder),
     }
+}
+
+fn upstreams<'a>(root: &Section<'a>, folder: &Path) -> Vec<UpstreamDraft<'a>> {
+    entries(root, "upstreams").into_iter().filter_map(|entry| upstream::read(entry, folder)).collect()
 }
 
 fn listeners<'a>(root: &Section<'a>, folder: &Path) -> Vec<ListenerDraft<'a>> {

@@ -12,7 +12,7 @@ use evenkeel_model::{CertificateFiles, ClientAuth, ClientAuthMode, Protocol, Tls
 use std::path::{Path, PathBuf};
 
 /// Any path; an empty one is refused.
-const FILE: Shape = Shape::Text("^.+$");
+pub(super) const FILE: Shape = Shape::Text("^.+$");
 
 /// What may be spoken inside. Every word is one of [`Protocol::ALL`].
 static PROTOCOL: Shape = Shape::Choice { words: &["h2", "http/1.1"], later: &[] };
@@ -56,7 +56,7 @@ pub(super) static TLS: Table = Table {
     later: &["max_version", "ciphers", "groups", "ocsp", "acme", "early_data"],
 };
 
-static CERTIFICATE: Table = Table {
+pub(super) static CERTIFICATE: Table = Table {
     doc: "A certificate and its key.",
     keys: &[
         Key::required(
@@ -123,7 +123,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Option<Tls> {
     })
 }
 
-fn certificate(node: Node<'_>, folder: &Path) -> Option<CertificateFiles> {
+pub(super) fn certificate(node: Node<'_>, folder: &Path) -> Option<CertificateFiles> {
     let section = node.section(&CERTIFICATE)?;
     let (cert, key) = (file(section.required("cert"), folder), file(section.required("key"), folder));
     Some(CertificateFiles { cert: cert?, key: key? })
@@ -154,7 +154,7 @@ fn client_auth(section: &Section<'_>, folder: &Path) -> Option<ClientAuth> {
     Some(ClientAuth { mode, ca: ca?, crl, header: header? })
 }
 
-fn file(node: Option<Node<'_>>, folder: &Path) -> Option<PathBuf> {
+pub(super) fn file(node: Option<Node<'_>>, folder: &Path) -> Option<PathBuf> {
     let node = node?;
     let text = node.text()?;
     if text.is_empty() {

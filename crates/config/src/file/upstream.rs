@@ -3,6 +3,7 @@
 use super::{
     Placed, field,
     health::{self, HEALTH},
+    upstream_tls::{self, UPSTREAM_TLS},
 };
 use crate::{
     error::{Finding, Place},
@@ -10,10 +11,10 @@ use crate::{
     walk::{Entry, Node, Section, Word},
 };
 use evenkeel_model::{
-    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamProtocol,
-    UpstreamTimeouts, Weight,
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProbeKind, ProxyProtocol, Upstream, UpstreamName,
+    UpstreamProtocol, UpstreamTimeouts, Weight,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 /// The names of the algorithms, in the order of the handbook.
 const ALGORITHMS: [&str; Algorithm::ALL.len()] = {
@@ -67,6 +68,12 @@ pub(super) static UPSTREAM: Table = Table {
              endpoints that want one; they must trust this machine. Connections are then reused for the same client connection only.",
         ),
         Key::optional(
+            "tls",
+            Shape::Either(&Shape::Boolean, &Shape::Table(&UPSTREAM_TLS)),
+            "plain text",
+            "TLS to the endpoints, and to what probes ask. true: with the defaults of the table's keys.",
+        ),
+        Key::optional(
             "health",
             Shape::Table(&HEALTH),
             "no probes, every endpoint counts as up",
@@ -74,7 +81,6 @@ pub(super) static UPSTREAM: Table = Table {
         ),
     ],
     later: &[
-        "tls",
         "retry",
         "queue",
         "breaker",
@@ -119,6 +125,12 @@ static TIMEOUTS: Table = Table {
             "For a connection to be made; after it another endpoint is tried. Lower it within one data centre.",
         ),
         Key::preset(
+            "tls",
+            Shape::TIMEOUT,
+            Literal::Text("5s"),
+            "For the TLS handshake on a new connection; after it another endpoint is tried.",
+        ),
+        Key::preset(
             "response_head",
             Shape::TIMEOUT,
             Literal::Text("60s"),
@@ -152,7 +164,7 @@ static TIMEOUTS: Table = Table {
         ),
         Key::preset("body_rate_grace", Shape::TIMEOUT, Literal::Text("20s"), "For so long an endpoint may be slower."),
     ],
-    later: &["tls", "attempt"],
+    later: &["attempt"],
 };
 
 static POOL: Table = Table {
@@ -191,7 +203,7 @@ pub(crate) struct UpstreamDraft<'a> {
     pub(crate) upstream: Option<Upstream>,
 }
 
-pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
+pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<'a>> {
     let name = entry.parsed_name::<UpstreamName>();
     let section = entry.node.section(&UPSTREAM)?;
     let balance = section.preset::<Word>("balance").0;
@@ -209,7 +221,11 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         _ => UpstreamProtocol::Http1,
     };
     let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
-    let upstream = name.map(|name| Upstream {
+    let tls = section.node("tls").map_or(Some(None), |node| upstream_tls::read(node, &endpoints, folder));
+    if matches!(tls, Some(Some(_))) {
+        without_tls(&section, protocol, health.as_ref());
+    }
+    let upstream = name.zip(tls).map(|(name, tls)| Upstream {
         name,
         balance,
         endpoints,
@@ -219,12 +235,25 @@ pub(super) fn read(entry: Entry<'_>) -> Option<UpstreamDraft<'_>> {
         resolve_interval,
         protocol,
         proxy_protocol,
+        tls,
     });
     Some(UpstreamDraft {
         name: Placed { value: entry.name, place: entry.place },
         has_health: section.node("health").is_some(),
         upstream,
     })
+}
+
+/// Refuses what is spoken without TLS only.
+fn without_tls(section: &Section<'_>, protocol: UpstreamProtocol, health: Option<&Probe>) {
+    if let (UpstreamProtocol::H2c, Some(node)) = (protocol, section.node("protocol")) {
+        let hint = "take one of the two out; HTTP/2 over TLS is not in this version";
+        node.refuse("\"h2c\" is HTTP/2 without TLS, and this upstream has TLS", hint);
+    }
+    if health.is_some_and(|probe| matches!(probe.kind, ProbeKind::Grpc(_))) {
+        let message = "a probe by grpc speaks HTTP/2 without TLS, and this upstream has TLS";
+        section.report().add(Finding::error(section.place_of("health"), message).hint("ask with http or tcp"));
+    }
 }
 
 fn endpoints(section: &Section<'_>) -> Vec<Endpoint> {
@@ -295,6 +324,7 @@ fn probe(section: &Section<'_>, endpoints: &[Endpoint], proxy_protocol: Option<P
 fn timeouts(section: &Section<'_>) -> UpstreamTimeouts {
     UpstreamTimeouts {
         connect: section.preset("connect"),
+        tls: section.preset("tls"),
         response_head: section.preset("response_head"),
         body_stall: section.preset("body_stall"),
         total: section.get("total"),

@@ -205,7 +205,9 @@ fn health(keys: &str) -> Vec<String> {
 fn a_probe_that_makes_no_sense_is_told() {
     assert_eq!(
         health(""),
-        ["the health section does not say what to ask | {  } | write http = \"/path\", tcp = true or grpc = \"service\""]
+        [
+            "the health section does not say what to ask | {  } | write http = \"/path\", tcp = true or grpc = \"service\""
+        ]
     );
     assert_eq!(health("http = \"/\", tcp = true"), ["a probe is http, tcp or grpc | true | take all but one out"]);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! What was wrong with an answer, in words that a person can act on.
 
 use evenkeel_model::Duration;
-use evenkeel_net::ConnectError;
+use evenkeel_net::{ConnectError, tls::Refusal};
 use std::{error::Error as _, fmt, io, ops::RangeInclusive};
 
 /// Why an answer is a bad one. Its text stands in the log and in the admin API.
@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Connect(ConnectError),
     /// There was none in time.
     NoConnection { limit: Duration },
+    /// There was one, but TLS did not come about.
+    Tls(Refusal),
     /// There was one, and the time is over.
     NoAnswer { limit: Duration },
     /// What came is no HTTP, or it ended too early.
@@ -40,6 +42,7 @@ impl fmt::Display for Failure {
                 f.write_str("connection refused")
             }
             Self::Connect(error) => error.fmt(f),
+            Self::Tls(refusal) => refusal.fmt(f),
             Self::NoConnection { limit } => write!(f, "no connection within {limit:?}"),
             Self::NoAnswer { limit } => write!(f, "no answer within {limit:?}"),
             Self::Broken(error) => match error.source() {

@@ -38,7 +38,8 @@ pub(super) async fn ask(stream: Stream, address: &Address, probe: &GrpcProbe) ->
 }
 
 fn question(address: &Address, probe: &GrpcProbe) -> Request<Full<Bytes>> {
-    let authority = probe.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| address.authority(), str::to_owned);
+    let authority =
+        probe.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| address.authority(), str::to_owned);
     let uri = Uri::builder().scheme("http").authority(authority).path_and_query("/grpc.health.v1.Health/Check").build();
     let mut request = Request::new(Full::from(message(&probe.service)));
     *request.method_mut() = Method::POST;

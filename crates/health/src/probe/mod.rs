@@ -14,12 +14,12 @@ mod tests;
 pub(crate) use failure::Failure;
 
 use evenkeel_model::{Probe, ProbeKind};
-use evenkeel_net::Target;
+use evenkeel_net::{Target, tls::ClientTls};
 
 /// Asks. The timeout covers everything: the connection, the question, and the answer as far as it is read.
-pub(crate) async fn ask(target: &Target, probe: &Probe) -> Result<(), Failure> {
+pub(crate) async fn ask(target: &Target, probe: &Probe, tls: Option<&ClientTls>) -> Result<(), Failure> {
     let exchange = async {
-        let stream = tcp::connect(target, probe).await?;
+        let stream = tcp::connect(target, probe, tls).await?;
         match &probe.kind {
             ProbeKind::Tcp => Ok(()),
             ProbeKind::Http(http) => http::ask(stream, target.address(), http).await,

@@ -1,17 +1,18 @@
-//! Asks whether a connection can be made.
+//! Asks whether a connection can be made, and TLS spoken where the upstream has it.
 
 use super::Failure;
 use evenkeel_model::Probe;
 use evenkeel_net::{
     ConnectError, Stream, Target, connect_port,
     proxy_protocol::{Announced, write},
+    tls::{ClientTls, Refusal},
 };
 use tokio::io::AsyncWriteExt;
 
 /// A connection to where the probe asks; closing it ends the question. The caller's patience stands around it, and the limit
 /// given here shares the time out between the addresses of a name. An endpoint that wants a PROXY header is told that nobody else is
-/// asking.
-pub(super) async fn connect(target: &Target, probe: &Probe) -> Result<Stream, Failure> {
+/// asking. At another port is mostly another server, so the upstream's TLS does not hold for it, as with HAProxy (`check-ssl`).
+pub(super) async fn connect(target: &Target, probe: &Probe, tls: Option<&ClientTls>) -> Result<Stream, Failure> {
     let connected = connect_port(target, probe.port, probe.timeout).await;
     let mut stream = connected.map_err(|error| match error {
         ConnectError::TimedOut { .. } => Failure::NoConnection { limit: probe.timeout },
@@ -21,5 +22,10 @@ pub(super) async fn connect(target: &Target, probe: &Probe) -> Result<Stream, Fa
         let header = write(version, Announced::Itself);
         stream.write_all(&header).await.map_err(|error| Failure::Connect(error.into()))?;
     }
-    Ok(stream)
+    let Some(tls) = tls.filter(|_| probe.port.is_none()) else { return Ok(stream) };
+    match tls.connect(stream, target.address(), probe.timeout).await {
+        Ok(connected) => Ok(connected.stream),
+        Err(Refusal::TimedOut { .. }) => Err(Failure::NoAnswer { limit: probe.timeout }),
+        Err(refusal) => Err(Failure::Tls(refusal)),
+    }
 }

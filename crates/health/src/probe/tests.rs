@@ -57,7 +57,7 @@ fn wanting_body(text: &str) -> Probe {
 
 async fn verdict(answer: impl Into<Vec<u8>>, probe: &Probe) -> Result<(), String> {
     let endpoint = endpoint(answer).await;
-    ask(&endpoint.target, probe).await.map_err(|failure| failure.to_string())
+    ask(&endpoint.target, probe, None).await.map_err(|failure| failure.to_string())
 }
 
 fn with_body(body: &str) -> String {
@@ -73,15 +73,15 @@ async fn a_tcp_probe_wants_a_connection_and_nothing_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = Target::new(Address::Ip(listener.local_addr().unwrap()));
     let tcp = Probe { timeout: LONG, ..Probe::default() };
-    ask(&target, &tcp).await.unwrap();
+    ask(&target, &tcp, None).await.unwrap();
     drop(listener);
-    assert_eq!(ask(&target, &tcp).await.unwrap_err().to_string(), "connection refused");
+    assert_eq!(ask(&target, &tcp, None).await.unwrap_err().to_string(), "connection refused");
 }
 
 #[tokio::test]
 async fn an_http_probe_asks_one_question_and_says_who_asks() {
     let endpoint = endpoint(with_body("")).await;
-    ask(&endpoint.target, &probe(HttpProbe::default())).await.unwrap();
+    ask(&endpoint.target, &probe(HttpProbe::default()), None).await.unwrap();
     let head = endpoint.head.await.unwrap();
     assert_eq!(
         head.to_ascii_lowercase(),
@@ -104,7 +104,7 @@ async fn method_path_host_and_port_are_those_of_the_file() {
         ..HttpProbe::default()
     };
     let probe = Probe { port: endpoint.target.address().port(), ..probe(http) };
-    ask(&elsewhere, &probe).await.unwrap();
+    ask(&elsewhere, &probe, None).await.unwrap();
     let head = endpoint.head.await.unwrap();
     assert!(head.starts_with("OPTIONS /ready?deep=1 HTTP/1.1\r\nhost: app.example\r\n"), "{head}");
     assert_eq!(describe(&probe), format!("OPTIONS /ready?deep=1 at port {}", probe.port.unwrap()));
@@ -126,7 +126,7 @@ async fn a_unix_socket_is_asked_like_any_other() {
     };
     let probe = probe(HttpProbe::default());
     tokio::select! {
-        judged = ask(&target, &probe) => judged.unwrap(),
+        judged = ask(&target, &probe, None) => judged.unwrap(),
         never = serve => never,
     }
     std::fs::remove_file(&path).unwrap();
@@ -161,7 +161,7 @@ async fn the_wanted_text_is_found_across_parts_that_arrive_one_by_one() {
     let letters = "the weather is fine".bytes().map(|byte| vec![b'1', b'\r', b'\n', byte, b'\r', b'\n']);
     let parts = std::iter::once(head).chain(letters).chain([b"0\r\n\r\n".to_vec()]).collect();
     let endpoint = endpoint_in_parts(parts).await;
-    ask(&endpoint.target, &wanting_body("is fine")).await.unwrap();
+    ask(&endpoint.target, &wanting_body("is fine"), None).await.unwrap();
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn an_endpoint_that_speaks_before_it_is_asked_is_no_http_server() {
     };
     let probe = probe(HttpProbe::default());
     let failure = tokio::select! {
-        judged = ask(&target, &probe) => judged.unwrap_err().to_string(),
+        judged = ask(&target, &probe, None) => judged.unwrap_err().to_string(),
         never = greet => never,
     };
     assert!(failure.starts_with("no complete HTTP answer: ") && !failure.contains("canceled"), "{failure}");
@@ -220,7 +220,7 @@ async fn an_endpoint_that_says_nothing_is_left_when_the_time_is_over() {
     let target = Target::new(Address::Ip(listener.local_addr().unwrap()));
     let short = Probe { timeout: Duration::from_millis(80), ..probe(HttpProbe::default()) };
     let begun = Instant::now();
-    let failure = ask(&target, &short).await.unwrap_err();
+    let failure = ask(&target, &short, None).await.unwrap_err();
     assert_eq!(failure.to_string(), "no answer within 80ms");
     assert!(failure.timed_out());
     assert!(begun.elapsed() >= short.timeout);
@@ -240,5 +240,5 @@ async fn an_answer_that_drips_is_late_however_lively_it_looks() {
         }
     });
     let short = Probe { timeout: Duration::from_millis(80), ..wanting_body("ok") };
-    assert_eq!(ask(&target, &short).await.unwrap_err().to_string(), "no answer within 80ms");
+    assert_eq!(ask(&target, &short, None).await.unwrap_err().to_string(), "no answer within 80ms");
 }

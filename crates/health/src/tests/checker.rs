@@ -33,6 +33,7 @@ fn watch(endpoint: &Arc<Endpoint>, probe: Option<Probe>) -> ProbeTarget {
         target: Target::new(endpoint.address().clone()),
         probe,
         resolve_interval: Duration::from_secs(30),
+        tls: None,
     }
 }
 

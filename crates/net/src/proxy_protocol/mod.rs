@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: a few bytes before all others say for whom a connection speaks.
 //!
 //! The law is HAProxy's specification, "The PROXY protocol, versions 1 & 2" (`doc/proxy-protocol.txt`); sections are cited where they
-//! decide. [`parse`] and [`write`] are functions of bytes; [`receive`] reads from a stream exactly the header and no byte more. Whom to
+//! decide. [`parse`] and [`write()`] are functions of bytes; [`receive`] reads from a stream exactly the header and no byte more. Whom to
 //! believe is decided by the caller: a header proves nothing.
 
 mod header;

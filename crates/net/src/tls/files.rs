@@ -20,7 +20,7 @@ use std::{
 /// Bytes of a file of certificates, keys or revocations. Above it is some other file, and reading on would only take memory.
 const FILE_MAX: u64 = 16 << 20;
 
-/// What is wrong with a file that a listener's `tls` names.
+/// What is wrong with a `tls` section, mostly with a file that it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TlsProblem {
@@ -33,7 +33,7 @@ pub struct TlsProblem {
 }
 
 impl TlsProblem {
-    fn new(key: &str, path: &Path, what: impl std::fmt::Display, hint: &'static str) -> Self {
+    pub(super) fn new(key: &str, path: &Path, what: impl std::fmt::Display, hint: &'static str) -> Self {
         Self { key: key.to_owned(), message: format!("{}: {what}", path.display()), hint }
     }
 }
@@ -95,12 +95,8 @@ pub(super) fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Vec<TlsProblem>> {
     let (ca_key, crl_key) = ("client_auth.ca", "client_auth.crl");
-    let of_ca =
-        |what: String| vec![TlsProblem::new(ca_key, &auth.ca, what, "a PEM file of the authorities' certificates")];
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&auth.ca, ca_key).map_err(|problem| vec![problem])? {
-        roots.add(certificate).map_err(|error| of_ca(format!("an authority's certificate cannot be used: {error}")))?;
-    }
+    let of_ca = |what: String| vec![TlsProblem::new(ca_key, &auth.ca, what, AUTHORITIES)];
+    let roots = authorities(&auth.ca, ca_key).map_err(|problem| vec![problem])?;
     let crls = auth.crl.as_deref().map_or(Ok(Vec::new()), |path| revocations(path, crl_key)).map_err(|p| vec![p])?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     // A list says nothing about certificates of other authorities; those stay good.
@@ -113,6 +109,18 @@ pub(super) fn client_verifier(
         Some(crl) => vec![TlsProblem::new(crl_key, crl, error, "a PEM file of revocation lists (X509 CRL)")],
         None => of_ca(error.to_string()),
     })
+}
+
+const AUTHORITIES: &str = "a PEM file of the authorities' certificates";
+
+/// Whose word counts.
+pub(super) fn authorities(path: &Path, key: &str) -> Result<RootCertStore, TlsProblem> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, key)? {
+        let unusable = |error| format!("an authority's certificate cannot be used: {error}");
+        roots.add(certificate).map_err(|error| TlsProblem::new(key, path, unusable(error), AUTHORITIES))?;
+    }
+    Ok(roots)
 }
 
 fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {

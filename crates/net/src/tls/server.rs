@@ -10,7 +10,7 @@ use crate::Stream;
 use arc_swap::ArcSwap;
 use evenkeel_model::{Protocol, Tls, TlsVersion};
 use rustls::{
-    HandshakeKind, ServerConfig,
+    HandshakeKind, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
     version::{TLS12, TLS13},
@@ -189,12 +189,9 @@ fn config(
     resolver: &Arc<Resolver>,
     resuming: &Resuming,
 ) -> Result<Arc<ServerConfig>, Vec<TlsProblem>> {
-    let versions: &[_] = match settings.min_version {
-        TlsVersion::V1_2 => &[&TLS13, &TLS12],
-        TlsVersion::V1_3 => &[&TLS13],
-    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
-    let builder = builder.with_protocol_versions(versions).expect("aws-lc-rs has suites for both versions");
+    let builder =
+        builder.with_protocol_versions(versions(settings.min_version)).expect("aws-lc-rs has suites for both versions");
     let builder = match &settings.client_auth {
         Some(auth) => builder.with_client_cert_verifier(files::client_verifier(auth, provider)?),
         None => builder.with_no_client_auth(),
@@ -212,6 +209,15 @@ fn config(
     }
     // max_early_data_size stays 0: early data can be replayed (RFC 8446, section 8).
     Ok(Arc::new(config))
+}
+
+/// The versions from this one up.
+pub(super) fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match least {
+        TlsVersion::V1_2 => &BOTH,
+        TlsVersion::V1_3 => &BOTH[..1],
+    }
 }
 
 /// A handshake in progress. Each poll may cost some hundred microseconds.

@@ -175,6 +175,8 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Upload(upload) => upload.poll_frame(cx),
+            // What a client does not take is not asked of the endpoint either. The socket's readiness will wake us.
+            Kind::Download(download) if this.turn.as_ref().is_some_and(Turn::is_held_up) => download.poll_held_up(),
             Kind::Download(download) => download.poll_frame(cx, this.exchange.as_deref_mut()),
         };
         if let (Poll::Ready(Some(Ok(frame))), Some(exchange)) = (&frame, &mut this.exchange)

@@ -45,7 +45,8 @@ where
     type Future = Answering<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (turn, request) = Turn::begin(&self.connection, request);
+        let turn = Turn::begin(&self.connection, request.version());
+        let request = request.map(|incoming| turn.body(incoming));
         Answering::begin(&self.service, request, turn)
     }
 }

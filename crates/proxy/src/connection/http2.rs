@@ -177,7 +177,8 @@ where
         if open >= limits.streams_max {
             return Answer::Refused;
         }
-        let (turn, request) = Turn::begin(&self.connection, request);
+        let turn = Turn::begin(&self.connection, request.version());
+        let request = request.map(|incoming| turn.body(incoming));
         Answer::Served { answer: Answering::begin(&self.service, request, turn) }
     }
 }

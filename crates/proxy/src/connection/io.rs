@@ -74,6 +74,9 @@ impl AsyncWrite for ClientIo {
         // Within TLS it is here that a client which takes nothing is noticed: until then a write only fills our buffer.
         let result = Pin::new(&mut this.stream).poll_flush(cx);
         this.flushed = matches!(result, Poll::Ready(Ok(())));
+        if this.flushed && !this.connection.write_stalled() {
+            return result;
+        }
         this.written(result.map_ok(|()| 0)).map_ok(drop)
     }
 

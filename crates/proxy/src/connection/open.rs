@@ -35,6 +35,7 @@ where
     };
     match protocol {
         Protocol::Http11 => http1::serve(service, stream, connection).await,
-        Protocol::Http2 => http2::serve(service, stream, connection).await,
+        // Boxed: it is the larger one, and the others should not carry it.
+        Protocol::Http2 => Box::pin(http2::serve(service, stream, connection)).await,
     }
 }

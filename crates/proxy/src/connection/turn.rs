@@ -5,7 +5,7 @@
 
 use super::{client::ClientConnection, streams::Offer};
 use crate::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::{
@@ -29,14 +29,15 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Gives a request that hyper has read its turn and its body.
-    pub(super) fn begin(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> (Self, Request<Body>) {
-        // Here and not in the service: a layer around it may take its time before, or answer itself.
-        let offer = connection.request_begins(request.version());
-        let limits = connection.worker().snapshot().shared().config().limits;
-        let body_max = limits.body_max.map(|max| max.0);
-        let request = request.map(|incoming| Body::upload(incoming, Rc::clone(connection), body_max));
-        (Self { connection: Rc::clone(connection), offer }, request)
+    /// A head is there. Not in the service: a layer around it may take its time before, or answer itself.
+    pub(super) fn begin(connection: &Rc<ClientConnection>, version: Version) -> Self {
+        Self { connection: Rc::clone(connection), offer: connection.request_begins(version) }
+    }
+
+    /// The body of the request whose turn it is.
+    pub(super) fn body(&self, incoming: Incoming) -> Body {
+        let limits = self.connection.worker().snapshot().shared().config().limits;
+        Body::upload(incoming, Rc::clone(&self.connection), limits.body_max.map(|max| max.0))
     }
 
     /// The client has room for another part of its answer.
@@ -44,6 +45,11 @@ impl Turn {
         if let Some(offer) = &self.offer {
             offer.is_taken();
         }
+    }
+
+    /// The client takes nothing of what it was offered. Known of HTTP/1; HTTP/2 has windows.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.offer.is_none() && self.connection.write_stalled()
     }
 
     /// A part of the answer, of so many bytes, is offered to the client.
@@ -80,6 +86,8 @@ pin_project! {
 }
 
 impl<S: Service<Request<Body>> + Clone> Answering<S> {
+    // A request is hundreds of bytes to move: where this is not a call, it is built where it stays.
+    #[inline(always)]
     pub(super) fn begin(service: &S, request: Request<Body>, turn: Turn) -> Self {
         let mut service = service.clone();
         // Whoever is not ready here is asked again by `Oneshot`, with a waker.

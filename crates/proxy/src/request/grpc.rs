@@ -60,7 +60,11 @@ pub(super) fn status(error: &ProxyError, overdue: bool) -> u8 {
     const INTERNAL: u8 = 13;
     const UNAVAILABLE: u8 = 14;
     const UNAUTHENTICATED: u8 = 16;
-    if overdue && matches!(error, ProxyError::UpstreamTimedOut { .. } | ProxyError::ConnectFailed { .. }) {
+    let late = matches!(
+        error,
+        ProxyError::UpstreamTimedOut { .. } | ProxyError::ConnectFailed { .. } | ProxyError::TlsFailed { .. }
+    );
+    if overdue && late {
         return DEADLINE_EXCEEDED;
     }
     match error.status() {

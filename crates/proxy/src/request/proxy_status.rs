@@ -1,7 +1,7 @@
 //! Why an answer is ours, as RFC 9209 says it.
 
 use crate::error::ProxyError;
-use evenkeel_net::ConnectError;
+use evenkeel_net::{ConnectError, tls::Refusal};
 use evenkeel_telemetry::Reason;
 use http::HeaderValue;
 
@@ -10,6 +10,7 @@ pub(super) fn of_error(error: &ProxyError) -> HeaderValue {
     let text = match error {
         ProxyError::ConnectFailed { cause: ConnectError::TimedOut { .. }, .. } => "evenkeel; error=connection_timeout",
         ProxyError::ConnectFailed { cause: ConnectError::NoAddress, .. } => "evenkeel; error=dns_error",
+        ProxyError::TlsFailed { cause: Refusal::TimedOut { .. }, .. } => "evenkeel; error=connection_timeout",
         other => of(other.reason()),
     };
     HeaderValue::from_static(text)
@@ -26,6 +27,7 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         Reason::NoRoute => "evenkeel; error=destination_not_found",
         Reason::NoEndpoint => "evenkeel; error=destination_unavailable",
         Reason::ConnectFailed => "evenkeel; error=connection_refused",
+        Reason::UpstreamTls => "evenkeel; error=tls_protocol_error",
         Reason::UpstreamTimeout | Reason::UpstreamTooSlow => "evenkeel; error=http_response_timeout",
         Reason::UpstreamReset => "evenkeel; error=connection_terminated",
         Reason::UpstreamProtocol => "evenkeel; error=http_protocol_error",

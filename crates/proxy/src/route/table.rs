@@ -37,6 +37,8 @@ struct Candidate {
 struct Paths {
     exact: HashMap<Arc<str>, Vec<Candidate>>,
     prefix: HashMap<Arc<str>, Vec<Candidate>>,
+    /// Of the prefix `/`, which every path has: nothing need be looked up.
+    root: Vec<Candidate>,
     /// Bytes of the longest prefix: a longer piece of a path need not be looked up.
     longest: usize,
 }
@@ -108,6 +110,7 @@ impl Paths {
     fn add(&mut self, path: &PathMatch, candidate: Candidate) {
         match path {
             PathMatch::Exact(path) => self.exact.entry(Arc::clone(path)).or_default().push(candidate),
+            PathMatch::Prefix(path) if path.is_empty() => self.root.push(candidate),
             PathMatch::Prefix(path) => {
                 self.longest = self.longest.max(path.len());
                 self.prefix.entry(Arc::clone(path)).or_default().push(candidate);
@@ -117,9 +120,19 @@ impl Paths {
 
     /// A stable sort: what is equally specific stays in the order of the file.
     fn sort(&mut self) {
-        for candidates in self.exact.values_mut().chain(self.prefix.values_mut()) {
+        for candidates in self.exact.values_mut().chain(self.prefix.values_mut()).chain([&mut self.root]) {
             candidates.sort_by_key(|c| std::cmp::Reverse(c.predicate.specificity()));
         }
+    }
+
+    /// A path cut at each slash from the right, as far as a prefix may be: `/a/b/c`, `/a/b`, `/a`.
+    fn pieces<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let whole = path.strip_suffix('/').unwrap_or(path);
+        let longest = self.longest;
+        let shorter = |piece: &&'p str| piece.rfind('/').map(|end| &piece[..end]);
+        std::iter::successors(Some(whole), shorter)
+            .filter(move |piece| piece.len() <= longest)
+            .take_while(|piece| !piece.is_empty())
     }
 
     fn find(&self, question: Question<'_>) -> Option<RouteIndex> {
@@ -132,22 +145,13 @@ impl Paths {
         {
             return Some(found);
         }
-        if self.prefix.is_empty() {
-            return None;
+        if !self.prefix.is_empty()
+            && let Some(found) = self.pieces(question.path).find_map(|piece| self.prefix.get(piece).and_then(holds))
+        {
+            return Some(found);
         }
-        // Cut at each slash from the right: `/a/b/c`, `/a/b`, `/a`, and the empty text, which is the prefix `/`.
-        let mut end = question.path.len();
-        if question.path.ends_with('/') {
-            end -= 1;
-        }
-        loop {
-            if end <= self.longest
-                && let Some(found) = self.prefix.get(&question.path[..end]).and_then(holds)
-            {
-                return Some(found);
-            }
-            end = question.path[..end].rfind('/')?;
-        }
+        // The asterisk of `OPTIONS *` is no path.
+        if question.path.starts_with('/') { holds(&self.root) } else { None }
     }
 }
 

@@ -4,13 +4,13 @@
 //! (a busy port) leaves no trace.
 
 use super::parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart};
-use crate::route::RouteTable;
+use crate::{TlsOwner, route::RouteTable};
 use evenkeel_balance::{Endpoint, EndpointSet, Flag, Generation, Member};
 use evenkeel_guard::{RetryBudget, RetryLimits};
 use evenkeel_model::{Address, Config, ListenerName, RouteName, Upstream, UpstreamName};
 use evenkeel_net::{
     Target,
-    tls::{Ready, ServerTls, TlsProblem},
+    tls::{ClientReady, ClientTls, Ready, ServerTls, TlsProblem},
 };
 use evenkeel_telemetry::PerWorker;
 use http::HeaderName;
@@ -43,9 +43,9 @@ pub enum BuildError {
         /// What it names.
         listener: ListenerName,
     },
-    /// Files of listeners' `tls` are missing or do not fit.
-    #[error("{}", .0.iter().map(|(listener, problem)| format!("listener '{listener}': {problem}")).collect::<Vec<_>>().join("; "))]
-    Tls(Vec<(ListenerName, TlsProblem)>),
+    /// Files of a `tls` are missing or do not fit.
+    #[error("{}", .0.iter().map(|(owner, problem)| format!("{owner}: {problem}")).collect::<Vec<_>>().join("; "))]
+    Tls(Vec<(TlsOwner, TlsProblem)>),
 }
 
 /// Numbers for listeners in metrics. A name that goes and comes back gets another one; after 65536 of them numbers repeat, and so may
@@ -61,8 +61,10 @@ impl Snapshot {
     pub fn build(config: Config, workers: usize, previous: Option<&Self>) -> Result<Self, BuildError> {
         let before = Before::new(previous);
         let listeners: Box<[_]> = config.listeners.iter().map(|l| before.listener(&l.name, workers)).collect();
-        let tls = tls(&config, previous)?;
-        let upstreams: Box<[_]> = config.upstreams.iter().map(|u| before.upstream(u, workers)).collect();
+        let (tls, upstream_tls) = tls(&config, &before, previous)?;
+        let settings = config.upstreams.iter().zip(&upstream_tls);
+        let upstreams: Box<[_]> =
+            settings.map(|(u, tls)| before.upstream(u, tls.as_ref().map(ClientReady::client), workers)).collect();
         let routes = routes(&config, &before, workers)?;
         let numbers: HashMap<&str, u16> =
             listeners.iter().map(|listener| (listener.name.as_str(), listener.id)).collect();
@@ -70,12 +72,27 @@ impl Snapshot {
         let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
         let malformed = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.malformed));
         let identity_fields = identity_fields(&config);
-        Ok(Self { config, listeners, tls, identity_fields, table, routes, no_route, malformed, upstreams, workers })
+        Ok(Self {
+            config,
+            listeners,
+            tls,
+            identity_fields,
+            table,
+            routes,
+            no_route,
+            malformed,
+            upstreams,
+            upstream_tls,
+            workers,
+        })
     }
 
-    /// Before the swap: certificates are shown to new clients, and endpoints that the file no longer drains may be chosen again.
+    /// Before the swap: new certificates and authorities hold for new connections, and endpoints that the file no longer drains may be chosen again.
     pub(crate) fn open(&self) {
         for ready in self.tls.iter().flatten() {
+            ready.install();
+        }
+        for ready in self.upstream_tls.iter().flatten() {
             ready.install();
         }
         for (part, settings) in self.endpoints() {
@@ -111,18 +128,30 @@ impl Snapshot {
     }
 }
 
-/// TLS of each listener that has it, read and checked; all that is wrong at once.
-fn tls(config: &Config, previous: Option<&Snapshot>) -> Result<Box<[Option<Ready>]>, BuildError> {
+/// TLS of listeners and of upstreams, for those that have it.
+type BothSides = (Box<[Option<Ready>]>, Box<[Option<ClientReady>]>);
+
+/// TLS of all listeners and upstreams, read and checked; all that is wrong at once.
+fn tls(config: &Config, before: &Before<'_>, previous: Option<&Snapshot>) -> Result<BothSides, BuildError> {
     let now = SystemTime::now();
     let mut problems = Vec::new();
-    let ready = config.listeners.iter().map(|listener| {
+    let mut note = |owner: TlsOwner, wrong: Vec<TlsProblem>| {
+        problems.extend(wrong.into_iter().map(|problem| (owner.clone(), problem)));
+    };
+    let listeners = config.listeners.iter().map(|listener| {
         let before = previous.and_then(|previous| previous.tls_of(&listener.name));
-        let ready = listener.tls.as_ref().map(|settings| ServerTls::prepare(settings, before, now)).transpose();
-        let told = ready.map_err(|wrong| problems.extend(wrong.into_iter().map(|p| (listener.name.clone(), p))));
-        told.ok().flatten()
+        let ready = ServerTls::prepare(listener.tls.as_ref()?, before, now);
+        ready.map_err(|wrong| note(TlsOwner::Listener(listener.name.clone()), wrong)).ok()
     });
-    let ready = ready.collect();
-    if problems.is_empty() { Ok(ready) } else { Err(BuildError::Tls(problems)) }
+    let listeners = listeners.collect();
+    let upstreams = config.upstreams.iter().map(|upstream| {
+        let before = before.upstreams.get(&upstream.name).and_then(|part| part.tls.as_ref());
+        let addresses = upstream.endpoints.iter().map(|endpoint| &endpoint.address);
+        let ready = ClientTls::prepare(upstream.tls.as_ref()?, addresses, before, now);
+        ready.map_err(|wrong| note(TlsOwner::Upstream(upstream.name.clone()), wrong)).ok()
+    });
+    let upstreams = upstreams.collect();
+    if problems.is_empty() { Ok((listeners, upstreams)) } else { Err(BuildError::Tls(problems)) }
 }
 
 /// The fields in which listeners tell endpoints who a client is by its certificate.
@@ -179,7 +208,7 @@ impl<'a> Before<'a> {
         self.listeners.get(name).map_or_else(fresh, |part| Arc::clone(part))
     }
 
-    fn upstream(&self, settings: &Upstream, workers: usize) -> Arc<UpstreamPart> {
+    fn upstream(&self, settings: &Upstream, tls: Option<&Arc<ClientTls>>, workers: usize) -> Arc<UpstreamPart> {
         let old = self.upstreams.get(&settings.name);
         if let Some(old) = old.filter(|old| old.settings == *settings) {
             return Arc::clone(old);
@@ -200,7 +229,8 @@ impl<'a> Before<'a> {
         let members = settings.endpoints.iter().zip(&endpoints);
         let members = members.map(|(s, part)| Member { endpoint: Arc::clone(&part.endpoint), weight: s.weight });
         let set = Arc::new(EndpointSet::new(members.collect(), generation.clone(), settings.balance));
-        Arc::new(UpstreamPart { settings: settings.clone(), generation, set, endpoints, cells, retries })
+        let (settings, tls) = (settings.clone(), tls.cloned());
+        Arc::new(UpstreamPart { settings, generation, set, endpoints, cells, tls, retries })
     }
 }
 

@@ -10,7 +10,7 @@ use evenkeel_guard::RetryBudget;
 use evenkeel_model::{Config, ListenerName, RouteName, Upstream};
 use evenkeel_net::{
     Target,
-    tls::{Ready, ServerTls},
+    tls::{ClientReady, ClientTls, Ready, ServerTls},
 };
 use evenkeel_telemetry::{EndpointCells, ListenerCells, PerWorker, RouteCells, UpstreamCells};
 use http::HeaderName;
@@ -33,6 +33,8 @@ pub struct Snapshot {
     /// What broke HTTP, kept over reloads.
     pub(crate) malformed: Arc<PerWorker<Kept>>,
     pub(crate) upstreams: Box<[Arc<UpstreamPart>]>,
+    /// In the order of `upstreams`: TLS of those that have it.
+    pub(crate) upstream_tls: Box<[Option<ClientReady>]>,
     pub(crate) workers: usize,
 }
 
@@ -65,6 +67,8 @@ pub struct UpstreamPart {
     /// In the order of `settings.endpoints` and of `set`.
     pub endpoints: Box<[Arc<EndpointPart>]>,
     pub(crate) cells: Arc<PerWorker<UpstreamCells>>,
+    /// How TLS is spoken to its endpoints, if it is.
+    pub tls: Option<Arc<ClientTls>>,
     /// How many requests may be sent a second time.
     pub(crate) retries: Arc<RetryBudget>,
 }

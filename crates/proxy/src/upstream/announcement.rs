@@ -1,6 +1,6 @@
 //! What a connection to an endpoint says first, where the upstream has `proxy_protocol`: for which client it is made.
 //!
-//! Written by `connect`, and a part of a pooled connection's identity: it must never carry a request of another client.
+//! Written by `connect`, and a part of a pooled connection's `identity`: it must never carry a request of another client.
 
 use crate::request::Exchange;
 use evenkeel_model::ProxyProtocol;

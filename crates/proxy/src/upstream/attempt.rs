@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{announcement::Announcement, connect, http2, lease::Lease, pool, replay::Replay};
+use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -9,9 +9,11 @@ use crate::{
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
 use evenkeel_model::UpstreamProtocol;
+use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
+    error::Error,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -57,31 +59,30 @@ pub(super) async fn run(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    // Boxed, so that the futures of all other requests do not carry it.
-    let announcement = upstream.part.settings.proxy_protocol.map(|v| Box::new(Announcement::of(exchange, v)));
+    let identity = Identity::wanted(upstream, exchange);
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
         let lease = match upstream.part.settings.protocol {
-            UpstreamProtocol::H2c => {
-                Lease::Http2(http2::stream(upstream, endpoint, announcement.as_deref(), exchange).await?)
-            }
+            UpstreamProtocol::H2c => Lease::Http2(http2::stream(upstream, endpoint, &identity, exchange).await?),
             UpstreamProtocol::Http1 => {
-                let surely = !replay.is_repeatable();
                 let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
-                Lease::Http1(whole(upstream, endpoint, announcement.as_deref(), idle, surely, exchange).await?)
+                let surely = !replay.is_repeatable();
+                Lease::Http1(whole(upstream, endpoint, &identity, idle, surely, exchange).await?)
             }
         };
         exchange.connected();
         let reused = lease.is_reused();
         // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
         let again = stale < STALE_MAX && (reused || matches!(lease, Lease::Http2(_)));
-        match over(lease, upstream, replay, exchange).await {
+        let failure = match over(lease, upstream, replay, exchange).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        match failure.sent {
             // The endpoint had closed it while it was idle, or before it looked at this stream: no fault of anybody.
-            Err(Failure { sent: Sent::Nothing, .. }) if again && replay.is_possible(exchange) => stale += 1,
-            Err(Failure { error, sent: Sent::Unanswered }) if reused => {
-                return Err(Failure { error, sent: Sent::Crossed });
-            }
-            other => return other,
+            Sent::Nothing if again && replay.is_possible(exchange) => stale += 1,
+            Sent::Unanswered if reused => return Err(Failure { sent: Sent::Crossed, ..failure }),
+            _ => return Err(failure),
         }
     }
 }
@@ -90,13 +91,13 @@ pub(super) async fn run(
 async fn whole(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
-    announcement: Option<&Announcement>,
+    identity: &Identity,
     connection: Over,
     surely: bool,
     exchange: &Exchange,
 ) -> Result<pool::Lease, Failure> {
     let pooled = match connection {
-        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), announcement, surely),
+        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), identity, surely),
         Over::Fresh => None,
     };
     let cells = upstream.part.cells.cell(exchange.worker().id);
@@ -106,7 +107,7 @@ async fn whole(
     }
     cells.pool_misses.inc();
     // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-    Box::pin(connect::connect(upstream, endpoint, announcement, exchange)).await
+    Box::pin(connect::connect(upstream, endpoint, identity, exchange)).await
 }
 
 async fn over(
@@ -115,12 +116,12 @@ async fn over(
     replay: &mut Replay<'_>,
     exchange: &mut Exchange,
 ) -> Result<Response<Body>, Failure> {
-    let request = replay.request(exchange);
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
     let timer = lease.timer();
+    let request = replay.request(exchange);
     let answer = match &mut lease {
         Lease::Http1(lease) => {
             if exchange.upgrade().is_some() {
@@ -141,7 +142,7 @@ async fn over(
         }
         Err(Unanswered::Failed(mut failed)) => {
             let returned = failed.take_message().map(|request| replay.returned(request)).is_some();
-            Err(judge(failed.error(), returned, &lease, exchange))
+            Err(judge(failed.error(), returned, &lease, upstream, exchange))
         }
         Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
@@ -151,7 +152,13 @@ async fn over(
 }
 
 /// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
-fn judge(error: &hyper::Error, returned: bool, lease: &Lease, exchange: &Exchange) -> Failure {
+fn judge(
+    error: &hyper::Error,
+    returned: bool,
+    lease: &Lease,
+    upstream: &LocalUpstream,
+    exchange: &Exchange,
+) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
@@ -171,6 +178,8 @@ fn judge(error: &hyper::Error, returned: bool, lease: &Lease, exchange: &Exchang
     let error = if error.is_parse() && sent != Sent::Nothing {
         malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+    } else if let Some(cause) = error.source().and_then(refused_later) {
+        connect::tls_failed(upstream, cause, exchange)
     } else {
         ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
     };

@@ -5,9 +5,9 @@
 //! answer; its place is free again when hyper has let go of the request's body as well. No lock: no connection leaves its worker.
 
 use super::{
-    announcement::Announcement,
     attempt::{Failure, Sent},
     connect,
+    identity::Identity,
     pool::{Place, State},
     preface::{self, Driven},
 };
@@ -29,6 +29,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -60,8 +61,8 @@ struct Connection {
     idle_since: Cell<u64>,
     used: Cell<bool>,
     place: RefCell<Place>,
-    /// For whom it speaks.
-    announcement: Option<Announcement>,
+    /// It serves no request that would have made another one.
+    identity: Identity,
 }
 
 /// A place for one stream on a connection, free again when this is dropped.
@@ -104,9 +105,9 @@ impl Connections {
     }
 
     /// The first one with room, so that the others can become idle.
-    fn with_room(&self, announcement: Option<&Announcement>, now: u64) -> Option<Rc<Connection>> {
+    fn with_room(&self, identity: &Identity, now: u64) -> Option<Rc<Connection>> {
         let open = self.open.borrow();
-        open.iter().find(|c| c.announcement.as_ref() == announcement && c.is_usable(now) && c.has_room()).cloned()
+        open.iter().find(|c| c.identity == *identity && c.is_usable(now) && c.has_room()).cloned()
     }
 }
 
@@ -124,23 +125,24 @@ impl Connection {
 pub(super) async fn stream(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
-    announcement: Option<&Announcement>,
+    identity: &Identity,
     exchange: &Exchange,
 ) -> Result<Stream, Failure> {
     let worker = exchange.worker();
     let cells = upstream.part.cells.cell(worker.id);
     let connections = endpoint.pool.http2();
     loop {
-        if let Some(connection) = connections.with_room(announcement, worker.timers.now()) {
+        if let Some(connection) = connections.with_room(identity, worker.timers.now()) {
             cells.pool_hits.inc();
             return Ok(Stream::begin(connection, endpoint, worker));
         }
         // As many as will find room on it; and connections that speak for one client each are no use to others.
-        let joins = connections.connecting.get() && connections.waiting.get() < STREAMS_MAX && announcement.is_none();
+        let joins =
+            connections.connecting.get() && connections.waiting.get() < STREAMS_MAX && identity.announcement.is_none();
         if !joins || !wait(connections, upstream, exchange).await {
             cells.pool_misses.inc();
             // Rare and large, so boxed.
-            let connection = Box::pin(open(upstream, endpoint, announcement, exchange)).await?;
+            let connection = Box::pin(open(upstream, endpoint, identity, exchange)).await?;
             return Ok(Stream::begin(connection, endpoint, worker));
         }
     }
@@ -151,7 +153,7 @@ async fn wait(connections: &Connections, upstream: &LocalUpstream, exchange: &Ex
     let _waiting = Waiting::one_more(&connections.waiting);
     let failures = connections.failures.get();
     let connected = connections.connected.notified();
-    let limit = connect::limit(upstream, exchange);
+    let limit = limit(upstream, exchange);
     tokio::time::timeout(limit, connected).await.is_ok() && connections.failures.get() == failures
 }
 
@@ -181,16 +183,23 @@ impl Drop for Connecting<'_> {
     }
 }
 
+/// How long an endpoint may take until its SETTINGS are there, and as long until it is connected.
+fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
+    let timeouts = upstream.part.settings.timeouts;
+    exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
+}
+
 async fn open(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
-    announcement: Option<&Announcement>,
+    identity: &Identity,
     exchange: &Exchange,
 ) -> Result<Rc<Connection>, Failure> {
     let connections = endpoint.pool.http2();
     connections.connecting.set(true);
     let _connecting = Connecting(connections);
-    let opened = handshake(upstream, endpoint, announcement, exchange).await;
+    let mut identity = identity.clone();
+    let opened = handshake(upstream, endpoint, &mut identity, exchange).await;
     let (sender, driven) = opened.inspect_err(|_| connections.failures.set(connections.failures.get() + 1))?;
     let worker = exchange.worker();
     let connection = Rc::new(Connection {
@@ -201,7 +210,7 @@ async fn open(
         idle_since: Cell::new(worker.timers.now()),
         used: Cell::new(false),
         place: RefCell::new(endpoint.pool.place(State::Idle)),
-        announcement: announcement.cloned(),
+        identity,
     });
     connections.open.borrow_mut().push(Rc::clone(&connection));
     Ok(connection)
@@ -210,11 +219,11 @@ async fn open(
 async fn handshake(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
-    announcement: Option<&Announcement>,
+    identity: &mut Identity,
     exchange: &Exchange,
 ) -> Result<(SendRequest<Body>, Driven), Failure> {
-    let stream = connect::stream(upstream, endpoint, announcement, exchange).await?;
-    let limit = connect::limit(upstream, exchange);
+    let stream = connect::open(upstream, endpoint, identity, exchange).await?;
+    let limit = limit(upstream, exchange);
     let address = exchange.endpoint_address();
     let error = match tokio::time::timeout(limit, preface::open(stream)).await {
         Ok(Ok(opened)) => return Ok(opened),
@@ -259,7 +268,9 @@ impl Stream {
         let sent = match cause {
             _ if returned => Sent::Nothing,
             // RFC 9113, section 8.7: in both cases the endpoint has done nothing with it.
-            Some(h2) if h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(Code::REFUSED_STREAM)) => Sent::Nothing,
+            Some(h2) if h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(Code::REFUSED_STREAM)) => {
+                Sent::Nothing
+            }
             Some(h2) if h2.is_library() => Sent::Answered,
             _ => Sent::Unanswered,
         };

@@ -4,6 +4,7 @@ mod announcement;
 mod attempt;
 mod connect;
 mod http2;
+mod identity;
 mod lease;
 mod patience;
 mod pool;

@@ -1,9 +1,9 @@
 //! The idle connections of one worker to one endpoint: last in, first out, so that the fewest stay warm.
 //!
-//! Of HTTP/1.1; those of HTTP/2 are in `http2`. No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
-//! answer was read, and is closed on every other path.
+//! No lock: a connection never leaves its worker. A connection of HTTP/1.1 on loan is a [`Lease`]; it comes back when the last byte of the
+//! answer was read, and is closed on every other path. Those of HTTP/2 are in `http2`.
 
-use super::{announcement::Announcement, attempt::Sent, http2::Connections, patience::Patience};
+use super::{attempt::Sent, http2::Connections, identity::Identity, patience::Patience};
 use crate::{
     body::Body,
     worker::{LocalEndpoint, Worker},
@@ -60,8 +60,8 @@ struct Connection {
     idle_max: Option<Duration>,
     reused: bool,
     place: Place,
-    /// For whom it speaks; it serves nobody else. Also sets apart what was made before a setting changed.
-    announcement: Option<Announcement>,
+    /// It serves no request that would have made another one.
+    identity: Identity,
 }
 
 /// A connection's place among those that are counted.
@@ -174,18 +174,18 @@ impl Pool {
 }
 
 impl Lease {
-    /// A connection that is alive as far as we know, from the endpoint's pool, and that speaks for whom it should. `surely`: a request
+    /// A connection that is alive as far as we know, from the endpoint's pool, made as and for whom it should be. `surely`: a request
     /// that cannot be repeated is to be sent, so the kernel is asked as well whether the endpoint has closed it; that costs a system call.
     pub(super) fn from_pool(
         endpoint: &Rc<LocalEndpoint>,
         worker: &Rc<Worker>,
-        announcement: Option<&Announcement>,
+        identity: &Identity,
         surely: bool,
     ) -> Option<Self> {
         let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
-        // Without announcements it is the last one, and taking that moves no other.
-        while let Some(at) = idle.iter().rposition(|idle| idle.connection.speaks(announcement)) {
+        // Mostly it is the last one, and taking that moves no other.
+        while let Some(at) = idle.iter().rposition(|idle| idle.connection.identity == *identity) {
             let Idle { mut connection, since, until } = idle.remove(at);
             let mut alive = until > now && connection.expires > now && connection.sender.is_ready();
             if alive && surely && !connection.wire.watch.is_quiet() {
@@ -212,7 +212,7 @@ impl Lease {
     pub(super) fn fresh(
         sender: SendRequest<Body>,
         wire: Rc<Wire>,
-        announcement: Option<&Announcement>,
+        identity: Identity,
         endpoint: &Rc<LocalEndpoint>,
         worker: &Rc<Worker>,
     ) -> Self {
@@ -223,7 +223,7 @@ impl Lease {
             idle_max: None,
             reused: false,
             place: endpoint.pool.place(State::Active),
-            announcement: announcement.cloned(),
+            identity,
         });
         Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false, before: (0, 0) }
     }
@@ -315,21 +315,14 @@ impl Lease {
             return;
         }
         if idle.len() >= settings.idle_connections_max {
-            // What speaks for others may never be wanted again; what is as good as this one stays instead of it.
-            let Some(other) = idle.iter().position(|idle| !idle.connection.speaks(connection.announcement.as_ref()))
-            else {
+            // What was made otherwise may never be wanted again; what is as good as this one stays instead of it.
+            let Some(other) = idle.iter().position(|idle| idle.connection.identity != connection.identity) else {
                 return;
             };
             idle.remove(other);
         }
         connection.place.enter(State::Idle);
         idle.push(Idle { connection, since: now, until: now.saturating_add(idle_for) });
-    }
-}
-
-impl Connection {
-    fn speaks(&self, announcement: Option<&Announcement>) -> bool {
-        self.announcement.as_ref() == announcement
     }
 }
 

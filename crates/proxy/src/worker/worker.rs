@@ -58,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) handshakes_told: Seldom,
     /// And about bad PROXY headers.
     pub(crate) headers_told: Seldom,
+    /// And about endpoints with which TLS did not come about.
+    pub(crate) refusals_told: Seldom,
 }
 
 impl Worker {
@@ -75,6 +77,7 @@ impl Worker {
             handshakes: Handshakes::new(),
             handshakes_told: Seldom::new(&timers),
             headers_told: Seldom::new(&timers),
+            refusals_told: Seldom::new(&timers),
             timers,
             snapshot: RefCell::new(snapshot),
             rng: RefCell::new(Rng::from_seed(seed)),

@@ -117,6 +117,8 @@ label_set! {
         Failed => "failed",
         /// Neither yes nor no in time.
         TimedOut => "timed_out",
+        /// Connected, but TLS did not come about, or not in time.
+        TlsFailed => "tls_failed",
     }
 }
 

@@ -12,6 +12,8 @@ label_set! {
         NoEndpoint => "no_endpoint",
         /// No endpoint that was tried could be connected to: 502.
         ConnectFailed => "connect_failed",
+        /// An endpoint could be connected to, but TLS did not come about: 502.
+        UpstreamTls => "upstream_tls",
         /// The endpoint's answer did not begin, or did not go on, in time: 504, or the client's connection cut.
         UpstreamTimeout => "upstream_timeout",
         /// The endpoint sent its answer's body more slowly than `timeouts.body_rate_min` of its upstream: the client's connection cut.
@@ -102,6 +104,7 @@ impl Reason {
             | Self::TunnelIdle => Fault::Client,
             Self::NoEndpoint
             | Self::ConnectFailed
+            | Self::UpstreamTls
             | Self::UpstreamTimeout
             | Self::UpstreamTooSlow
             | Self::UpstreamReset

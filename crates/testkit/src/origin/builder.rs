@@ -4,7 +4,7 @@ use super::{
     answer::Answer,
     server::{Origin, Shared, State},
 };
-use crate::place::Place;
+use crate::{place::Place, tls_server::TlsServer};
 use std::{collections::HashMap, path::Path};
 
 /// How an origin is described before it starts.
@@ -13,6 +13,7 @@ pub struct OriginBuilder {
     name: String,
     place: Place,
     closes_after_each_response: bool,
+    tls: Option<TlsServer>,
     otherwise: Answer,
     answers: HashMap<String, Answer>,
 }
@@ -23,6 +24,7 @@ impl OriginBuilder {
             name: "origin".to_owned(),
             place: Place::loopback(),
             closes_after_each_response: false,
+            tls: None,
             otherwise: Answer::echo(),
             answers: HashMap::new(),
         }
@@ -49,6 +51,13 @@ impl OriginBuilder {
         self
     }
 
+    /// Within TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: &TlsServer) -> Self {
+        self.tls = Some(tls.clone());
+        self
+    }
+
     /// Answers so wherever nothing else is said.
     #[must_use]
     pub fn answers(mut self, answer: Answer) -> Self {
@@ -70,6 +79,6 @@ impl OriginBuilder {
     #[expect(clippy::unused_async, reason = "must be called on a runtime, and reads like the other servers")]
     pub async fn start(self) -> Origin {
         let state = State { otherwise: self.otherwise, answers: self.answers, ..State::default() };
-        Origin::open(&self.place, Shared::new(self.name, self.closes_after_each_response, state))
+        Origin::open(&self.place, Shared::new(self.name, self.closes_after_each_response, self.tls, state))
     }
 }

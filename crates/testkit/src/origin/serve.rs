@@ -74,6 +74,14 @@ impl Drop for Pending {
 
 async fn connection(socket: Socket, open: Count) {
     let shared = &open.shared;
+    let socket = match &shared.tls {
+        // Tests look at what was agreed and at the counters.
+        Some(tls) => match tls.accept(socket).await {
+            Ok(socket) => socket,
+            Err(_) => return,
+        },
+        None => socket,
+    };
     let written = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request| answer(request, shared, &written));
     let connection = http1::Builder::new().half_close(false).serve_connection(TokioIo::new(socket), service);

@@ -1,7 +1,10 @@
 //! A running origin: what it has counted, what it will answer, and how it is stopped and started again.
 
 use super::{answer::Answer, builder::OriginBuilder, serve};
-use crate::place::{Door, Place, hold_port};
+use crate::{
+    place::{Door, Place, hold_port},
+    tls_server::TlsServer,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{
@@ -67,6 +70,7 @@ impl Seen {
 pub(super) struct Shared {
     pub(super) name: String,
     pub(super) closes_after_each_response: bool,
+    pub(super) tls: Option<TlsServer>,
     pub(super) connections: AtomicUsize,
     pub(super) open: AtomicUsize,
     pub(super) in_flight: AtomicUsize,
@@ -100,10 +104,11 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(name: String, closes_after_each_response: bool, state: State) -> Self {
+    pub(super) fn new(name: String, closes_after_each_response: bool, tls: Option<TlsServer>, state: State) -> Self {
         Self {
             name,
             closes_after_each_response,
+            tls,
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),

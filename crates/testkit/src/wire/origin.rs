@@ -8,6 +8,7 @@ use super::{
 use crate::{
     eventually::until,
     place::{Door, Place, Socket},
+    tls_server::TlsServer,
 };
 use std::{
     fmt,
@@ -39,6 +40,12 @@ impl RawOrigin {
         Self::start_each(vec![script]).await
     }
 
+    /// Plays this script within TLS on every connection.
+    #[expect(clippy::unused_async, reason = "must be called on a runtime, and reads like the other servers")]
+    pub async fn start_secured(script: Script, tls: &TlsServer) -> Self {
+        Self::open(vec![script], Some(tls.clone()))
+    }
+
     /// Plays the first script on the first connection and so on; the last one on all further connections.
     ///
     /// # Panics
@@ -46,9 +53,13 @@ impl RawOrigin {
     #[expect(clippy::unused_async, reason = "must be called on a runtime, and reads like the other servers")]
     pub async fn start_each(scripts: Vec<Script>) -> Self {
         assert!(!scripts.is_empty(), "a RawOrigin needs a script");
+        Self::open(scripts, None)
+    }
+
+    fn open(scripts: Vec<Script>, tls: Option<TlsServer>) -> Self {
         let (door, place) = Door::open(&Place::loopback());
         let records = Records::default();
-        let accepting = tokio::spawn(accept(door, scripts, Arc::clone(&records))).abort_handle();
+        let accepting = tokio::spawn(accept(door, scripts, tls, Arc::clone(&records))).abort_handle();
         Self { place, records, accepting }
     }
 
@@ -131,7 +142,7 @@ impl fmt::Display for RawOrigin {
 }
 
 /// Accepts until aborted; the connections end with it.
-async fn accept(door: Door, scripts: Vec<Script>, records: Records) {
+async fn accept(door: Door, scripts: Vec<Script>, tls: Option<TlsServer>, records: Records) {
     let mut playing = JoinSet::new();
     loop {
         let Ok(socket) = door.accept().await else { continue };
@@ -141,7 +152,16 @@ async fn accept(door: Door, scripts: Vec<Script>, records: Records) {
             records.len() - 1
         };
         let script = scripts[number.min(scripts.len() - 1)].clone();
-        playing.spawn(play(socket, script, number, Arc::clone(&records)));
+        let (tls, records) = (tls.clone(), Arc::clone(&records));
+        playing.spawn(async move {
+            let socket = match tls {
+                Some(tls) => tls.accept(socket).await,
+                None => Ok(socket),
+            };
+            if let Ok(socket) = socket {
+                play(socket, script, number, records).await;
+            }
+        });
     }
 }
 
@@ -189,6 +209,10 @@ async fn play(socket: Socket, script: Script, number: usize, records: Records) {
     }
     let ending = connection.end(&mut seen).await;
     record(&|r| r.ended = Some(ending));
+    if ending == Ending::Fin {
+        // Within TLS a mere drop would be a cut.
+        let _ = connection.finish_writing().await;
+    }
 }
 
 async fn drip(connection: &mut Buffered, bytes: &[u8], pause: std::time::Duration) -> std::io::Result<()> {

@@ -17,6 +17,7 @@ fn config(upstreams: &[(&str, &[&str])]) -> Config {
         resolve_interval: std::time::Duration::from_secs(30),
         protocol: evenkeel_model::UpstreamProtocol::default(),
         proxy_protocol: None,
+        tls: None,
     };
     Config {
         workers: None,
