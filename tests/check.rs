@@ -137,7 +137,10 @@ async fn the_files_we_ship_are_good() {
     for name in ["site", "site-rsa", "other"] {
         authority.server(&["example.com"]).make().write(&certs, name);
     }
-    fs::write(certs.join("clients.pem"), authority.pem()).unwrap();
+    authority.client("proxy").make().write(&certs, "proxy");
+    for name in ["clients.pem", "internal-ca.pem"] {
+        fs::write(certs.join(name), authority.pem()).unwrap();
+    }
     fs::write(certs.join("clients.crl"), authority.revokes(&[])).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     for entry in fs::read_dir(folder).unwrap() {

@@ -250,9 +250,11 @@ fn without_tls(section: &Section<'_>, protocol: UpstreamProtocol, health: Option
         let hint = "take one of the two out; HTTP/2 over TLS is not in this version";
         node.refuse("\"h2c\" is HTTP/2 without TLS, and this upstream has TLS", hint);
     }
-    if health.is_some_and(|probe| matches!(probe.kind, ProbeKind::Grpc(_))) {
+    if health.is_some_and(|probe| matches!(probe.kind, ProbeKind::Grpc(_)) && probe.port.is_none()) {
         let message = "a probe by grpc speaks HTTP/2 without TLS, and this upstream has TLS";
-        section.report().add(Finding::error(section.place_of("health"), message).hint("ask with http or tcp"));
+        section
+            .report()
+            .add(Finding::error(section.place_of("health"), message).hint("ask with http or tcp, or at another port"));
     }
 }
 
