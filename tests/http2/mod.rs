@@ -1,10 +1,12 @@
-//! HTTP/2 from clients: streams that do not wait for each other, and one meaning for endpoints that speak HTTP/1.1.
+//! HTTP/2 from clients and to endpoints: streams that do not wait for each other, and one meaning in whatever version a message travels.
 //!
 //! Clients are the crate `h2`, and single frames where no library would send them.
 
+mod endpoints;
 mod floods;
 mod grpc;
 mod life;
+mod origin;
 mod talk;
 mod tls;
 mod translation;

@@ -2,7 +2,8 @@
 
 use evenkeel_config::{ContentHash, load, parse};
 use evenkeel_model::{
-    Algorithm, Config, Filter, HeaderChange, LogFormat, LogLevel, LogOutput, PathMatch, ProbeKind, RedirectScheme,
+    Algorithm, Config, Filter, GrpcProbe, HeaderChange, LogFormat, LogLevel, LogOutput, PathMatch, ProbeKind,
+    RedirectScheme, UpstreamProtocol,
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -71,7 +72,10 @@ fn an_upstream_is_read_as_written() {
     let probe = api.health.as_ref().unwrap();
     let ProbeKind::Http(http) = &probe.kind else { panic!("{probe:?}") };
     assert_eq!((http.expect_status.as_slice(), probe.port), ([200..=200, 204..=206].as_slice(), Some(8081)));
-    assert_eq!(config.upstreams[1].health.as_ref().unwrap().kind, ProbeKind::Tcp);
+    let kind = |n: usize| &config.upstreams[n].health.as_ref().unwrap().kind;
+    assert_eq!(*kind(1), ProbeKind::Grpc(GrpcProbe { service: "shop.v1.Orders".into(), host: None }));
+    assert_eq!(config.upstreams[1].protocol, UpstreamProtocol::H2c);
+    assert_eq!(*kind(2), ProbeKind::Tcp);
 }
 
 #[test]

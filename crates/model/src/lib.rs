@@ -23,7 +23,7 @@ pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
 pub use listener::{HalfClosedClients, HeaderSenders, Listener, SniRoute, Tcp};
 pub use name::{ListenerName, NameError, RouteName, UpstreamName};
 pub use policy::{ClientTimeouts, Forwarded, Limits, Pool, RateMin, Underscores, UpstreamTimeouts};
-pub use probe::{HttpProbe, Probe, ProbeKind};
+pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};
 pub use tls::{
     CertificateFiles, ClientAuth, ClientAuthMode, HANDSHAKE_TIMEOUT, Protocol, Tls, TlsVersion, UnknownNames,
@@ -31,4 +31,4 @@ pub use tls::{
 };
 pub use units::{ByteSize, Duration, UnitError, Weight, parse_duration, parse_size};
 pub use upgrade::{UpgradeToken, UpgradeTokenError};
-pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream};
+pub use upstream::{Algorithm, Endpoint, ProxyProtocol, Upstream, UpstreamProtocol};

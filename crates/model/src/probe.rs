@@ -29,6 +29,17 @@ pub enum ProbeKind {
     Tcp,
     /// An HTTP/1.1 request is answered as expected.
     Http(HttpProbe),
+    /// A call of `grpc.health.v1.Health/Check` over HTTP/2 without TLS says that it serves.
+    Grpc(GrpcProbe),
+}
+
+/// A question to a server of gRPC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcProbe {
+    /// The service; empty: the server as a whole.
+    pub service: String,
+    /// The authority of the call; by default the endpoint's address.
+    pub host: Option<http::HeaderValue>,
 }
 
 /// An HTTP question and the answer we want.

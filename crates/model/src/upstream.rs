@@ -19,6 +19,8 @@ pub struct Upstream {
     pub health: Option<Probe>,
     /// How often a host name is resolved again.
     pub resolve_interval: Duration,
+    /// What they speak.
+    pub protocol: UpstreamProtocol,
     /// In which version each connection says first for whom it speaks. `None`: it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// How TLS is spoken to them; `None`: it is not.
@@ -34,6 +36,16 @@ pub struct Endpoint {
     pub weight: Weight,
     /// Gets no new request; what runs ends normally.
     pub drain: bool,
+}
+
+/// What the endpoints of an upstream speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1: a connection for each request in flight.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, which they know to expect (RFC 9113, section 3.3): a connection for many requests.
+    H2c,
 }
 
 /// A version of the PROXY protocol (HAProxy, "The PROXY protocol, versions 1 & 2").

@@ -6,7 +6,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Node, Section},
 };
-use evenkeel_model::{Duration, HttpProbe, Probe, ProbeKind};
+use evenkeel_model::{Duration, GrpcProbe, HttpProbe, Probe, ProbeKind};
 use http::{Method, uri::PathAndQuery};
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
@@ -20,10 +20,15 @@ const STATUS: Shape = Shape::Integer { min: 200, max: 599 };
 const RUN: Shape = Shape::Integer { min: 1, max: 1000 };
 
 pub(super) static HEALTH: Table = Table {
-    doc: "How endpoints are asked about their health. Write one of http and tcp. A new endpoint is unknown until it has answered.",
+    doc: "How endpoints are asked about their health. Write one of http, tcp and grpc. A new endpoint is unknown until it has answered.",
     keys: &[
         Key::part("http", Shape::PATH, "Ask with an HTTP request for this path (and query), such as \"/health\"."),
         Key::part("tcp", Shape::True, "true: an endpoint that accepts a connection is healthy. http says more."),
+        Key::part(
+            "grpc",
+            Shape::Text(""),
+            "Ask with a call of grpc.health.v1.Health/Check for this service; \"\" means the whole server. Over HTTP/2 without TLS.",
+        ),
         Key::preset(
             "method",
             Shape::Text("^[A-Z-]+$"),
@@ -34,7 +39,7 @@ pub(super) static HEALTH: Table = Table {
             "host",
             Shape::Text(""),
             "the endpoint's address",
-            "The Host field of the request. Write it when endpoints serve several names.",
+            "The Host field of the request, or the authority of the call. Write it when endpoints serve several names.",
         ),
         Key::optional(
             "port",
@@ -79,11 +84,13 @@ pub(super) static HEALTH: Table = Table {
             "A substring that must be in the first 64 KiB of the body. Write it when a broken endpoint still answers 200.",
         ),
     ],
-    later: &["grpc", "jitter", "tls", "headers", "passive"],
+    later: &["jitter", "tls", "headers", "passive"],
 };
 
-/// Keys that mean nothing to a probe that only connects.
-const HTTP_ONLY: [&str; 4] = ["method", "host", "expect_status", "expect_body"];
+/// Keys that mean nothing to other probes.
+const HTTP_ONLY: [&str; 3] = ["method", "expect_status", "expect_body"];
+/// Services of gRPC have names like packages of Java; what is longer is none.
+const SERVICE_MAX: usize = 1024;
 
 pub(super) fn read(section: &Section<'_>) -> Option<Probe> {
     let kind = kind(section);
@@ -110,25 +117,42 @@ pub(super) fn read(section: &Section<'_>) -> Option<Probe> {
 }
 
 fn kind(section: &Section<'_>) -> Option<ProbeKind> {
-    match (section.node("http"), section.node("tcp")) {
-        (Some(_), Some(tcp)) => {
-            tcp.refuse("a probe is either http or tcp", "take one of the two out");
-            None
-        }
-        (Some(path), None) => http(section, path).map(ProbeKind::Http),
-        (None, Some(tcp)) => {
+    let asked = ["http", "tcp", "grpc"].map(|key| section.node(key));
+    if let [Some(_), Some(second), _] | [Some(_), None, Some(second)] | [None, Some(_), Some(second)] = asked {
+        second.refuse("a probe is http, tcp or grpc", "take all but one out");
+        return None;
+    }
+    match asked {
+        [Some(path), ..] => http(section, path).map(ProbeKind::Http),
+        [_, Some(tcp), _] => {
             let affirmed = tcp.affirmed("true", "for no probes at all take the health section out");
-            for node in HTTP_ONLY.iter().filter_map(|key| section.node(key)) {
+            for node in HTTP_ONLY.iter().chain(&["host"]).filter_map(|key| section.node(key)) {
                 node.refuse("this is for http probes only", "take it out, or ask with http = \"/path\"");
             }
             affirmed.then_some(ProbeKind::Tcp)
         }
-        (None, None) => {
-            let hint = "write http = \"/path\" or tcp = true".to_owned();
+        [_, _, Some(service)] => {
+            for node in HTTP_ONLY.iter().filter_map(|key| section.node(key)) {
+                node.refuse("this is for http probes only", "take it out, or ask with http = \"/path\"");
+            }
+            grpc(section, service).map(ProbeKind::Grpc)
+        }
+        [None, None, None] => {
+            let hint = "write http = \"/path\", tcp = true or grpc = \"service\"".to_owned();
             section.missing("http", "the health section does not say what to ask".to_owned(), Some(hint));
             None
         }
     }
+}
+
+fn grpc(section: &Section<'_>, service: Node<'_>) -> Option<GrpcProbe> {
+    let name = service.text()?;
+    let host = section.node("host").map(field::value);
+    if name.len() > SERVICE_MAX {
+        service.refuse("this is too long for a service", "write its full name, such as \"shop.v1.Orders\", or \"\"");
+        return None;
+    }
+    Some(GrpcProbe { service: name.to_owned(), host: host.map_or(Some(None), |host| host.map(Some))? })
 }
 
 fn http(section: &Section<'_>, path: Node<'_>) -> Option<HttpProbe> {

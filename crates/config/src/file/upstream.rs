@@ -11,8 +11,8 @@ use crate::{
     walk::{Entry, Node, Section, Word},
 };
 use evenkeel_model::{
-    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProxyProtocol, Upstream, UpstreamName, UpstreamTimeouts,
-    Weight,
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProbeKind, ProxyProtocol, Upstream, UpstreamName,
+    UpstreamProtocol, UpstreamTimeouts, Weight,
 };
 use std::{collections::HashMap, path::Path};
 
@@ -53,6 +53,13 @@ pub(super) static UPSTREAM: Table = Table {
             Literal::Text("30s"),
             "How often host names are resolved again; the last good answer is kept. Lower it for names that move quickly.",
         ),
+        Key::preset(
+            "protocol",
+            Shape::Choice { words: &["http", "h2c"], later: &["h2"] },
+            Literal::Text("http"),
+            "What the endpoints speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, which they must expect, as gRPC servers do: many requests \
+             share a connection.",
+        ),
         Key::optional(
             "proxy_protocol",
             Shape::Choice { words: &["v1", "v2"], later: &[] },
@@ -74,7 +81,6 @@ pub(super) static UPSTREAM: Table = Table {
         ),
     ],
     later: &[
-        "protocol",
         "retry",
         "queue",
         "breaker",
@@ -210,8 +216,15 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
         "v1" => ProxyProtocol::V1,
         _ => ProxyProtocol::V2,
     });
+    let protocol = match section.preset::<Word>("protocol").0 {
+        "h2c" => UpstreamProtocol::H2c,
+        _ => UpstreamProtocol::Http1,
+    };
     let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
     let tls = section.node("tls").map_or(Some(None), |node| upstream_tls::read(node, &endpoints, folder));
+    if matches!(tls, Some(Some(_))) {
+        without_tls(&section, protocol, health.as_ref());
+    }
     let upstream = name.zip(tls).map(|(name, tls)| Upstream {
         name,
         balance,
@@ -220,6 +233,7 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
         pool,
         health,
         resolve_interval,
+        protocol,
         proxy_protocol,
         tls,
     });
@@ -228,6 +242,20 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
         has_health: section.node("health").is_some(),
         upstream,
     })
+}
+
+/// Refuses what is spoken without TLS only.
+fn without_tls(section: &Section<'_>, protocol: UpstreamProtocol, health: Option<&Probe>) {
+    if let (UpstreamProtocol::H2c, Some(node)) = (protocol, section.node("protocol")) {
+        let hint = "take one of the two out; HTTP/2 over TLS is not in this version";
+        node.refuse("\"h2c\" is HTTP/2 without TLS, and this upstream has TLS", hint);
+    }
+    if health.is_some_and(|probe| matches!(probe.kind, ProbeKind::Grpc(_)) && probe.port.is_none()) {
+        let message = "a probe by grpc speaks HTTP/2 without TLS, and this upstream has TLS";
+        section
+            .report()
+            .add(Finding::error(section.place_of("health"), message).hint("ask with http or tcp, or at another port"));
+    }
 }
 
 fn endpoints(section: &Section<'_>) -> Vec<Endpoint> {

@@ -205,9 +205,11 @@ fn health(keys: &str) -> Vec<String> {
 fn a_probe_that_makes_no_sense_is_told() {
     assert_eq!(
         health(""),
-        ["the health section does not say what to ask | {  } | write http = \"/path\" or tcp = true"]
+        [
+            "the health section does not say what to ask | {  } | write http = \"/path\", tcp = true or grpc = \"service\""
+        ]
     );
-    assert_eq!(health("http = \"/\", tcp = true"), ["a probe is either http or tcp | true | take one of the two out"]);
+    assert_eq!(health("http = \"/\", tcp = true"), ["a probe is http, tcp or grpc | true | take all but one out"]);
     assert_eq!(
         health("tcp = false"),
         ["only true can be written here | false | for no probes at all take the health section out"]

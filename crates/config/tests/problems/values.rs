@@ -31,7 +31,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(
         upstream("lb = \"random\""),
         [
-            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, proxy_protocol, tls, health"
+            "unknown key \"lb\" | lb | known here: balance, endpoints, timeouts, pool, resolve_interval, protocol, proxy_protocol, tls, health"
         ]
     );
     assert_eq!(
@@ -112,12 +112,15 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
             "\"h2c\" is HTTP/2 without TLS, and this listener has TLS | \"h2c\" | take it out: with TLS, clients and tls.alpn say what is spoken"
         ]
     );
+    let both = upstream("protocol = \"h2c\"\ntls = true\nhealth = { grpc = \"\" }");
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(both[0].starts_with("\"h2c\" is HTTP/2 without TLS") || both[1].starts_with("\"h2c\""), "{both:?}");
     for key in ["priority", "zone", "connections_max"] {
         assert_eq!(endpoints(&format!("[{{ address = \"a:1\", {key} = 1 }}]")), [later(key)]);
     }
     assert_eq!(upstream("retry = {}"), [later("retry")]);
     assert_eq!(upstream("queue = {}"), [later("queue")]);
-    assert_eq!(upstream("health = { tcp = true, grpc = \"service\" }"), [later("grpc")]);
+    assert_eq!(upstream("health = { tcp = true, jitter = 1 }"), [later("jitter")]);
     assert_eq!(top("access_log = { template = \"x\" }"), [later("template")]);
     assert!(upstream("balance = \"peak_ewma\"")[0].starts_with("\"peak_ewma\" is not in this version"));
 }

@@ -17,6 +17,10 @@ pub(crate) enum Failure {
     NoAnswer { limit: Duration },
     /// What came is no HTTP, or it ended too early.
     Broken(hyper::Error),
+    /// The call of gRPC ended with another status than OK.
+    Call { status: Option<String> },
+    /// The answer to the call does not say SERVING.
+    NotServing { answer: &'static str },
     /// Not one of the statuses that we want.
     Status { got: u16, wanted: Vec<RangeInclusive<u16>> },
     /// The text is not in the first part of the body.
@@ -47,6 +51,13 @@ impl fmt::Display for Failure {
                 Some(cause) => write!(f, "no complete HTTP answer: {error}: {cause}"),
                 None => write!(f, "no complete HTTP answer: {error}"),
             },
+            Self::Call { status: Some(status) } => match status.as_str() {
+                "5" => f.write_str("grpc-status 5, the server does not know this service"),
+                "12" => f.write_str("grpc-status 12, the server has no grpc.health.v1"),
+                other => write!(f, "grpc-status {other:?}, wanted 0"),
+            },
+            Self::Call { status: None } => f.write_str("no grpc-status"),
+            Self::NotServing { answer } => write!(f, "{answer}, wanted SERVING"),
             Self::Status { got, wanted } => {
                 write!(f, "status {got}, wanted ")?;
                 for (n, range) in wanted.iter().enumerate() {

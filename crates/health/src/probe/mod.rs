@@ -4,6 +4,7 @@
 //! know what the answer will lead to.
 
 mod failure;
+mod grpc;
 mod http;
 mod patience;
 mod tcp;
@@ -22,16 +23,18 @@ pub(crate) async fn ask(target: &Target, probe: &Probe, tls: Option<&ClientTls>)
         match &probe.kind {
             ProbeKind::Tcp => Ok(()),
             ProbeKind::Http(http) => http::ask(stream, target.address(), http).await,
+            ProbeKind::Grpc(grpc) => grpc::ask(stream, target.address(), grpc).await,
         }
     };
     patience::within(probe.timeout, exchange).await.unwrap_or(Err(Failure::NoAnswer { limit: probe.timeout }))
 }
 
-/// What is asked, as a person would say it: `GET /health`, `GET /health at port 9000`, `connect`.
+/// What is asked, as a person would say it: `GET /health`, `GET /health at port 9000`, `grpc "shop.v1.Orders"`, `connect`.
 pub(crate) fn describe(probe: &Probe) -> String {
     let what = match &probe.kind {
         ProbeKind::Tcp => "connect".to_owned(),
         ProbeKind::Http(http) => format!("{} {}", http.method, http.path),
+        ProbeKind::Grpc(grpc) => format!("grpc {:?}", grpc.service),
     };
     match probe.port {
         Some(port) => format!("{what} at port {port}"),

@@ -105,6 +105,10 @@ impl Download {
                 }
                 Poll::Ready(Some(Ok(without_forbidden(frame))))
             }
+            // hyper takes a reset with NO_ERROR for an end, also before the end that the length promises.
+            Poll::Ready(None) if self.size_hint().lower() > 0 && !self.is_end_stream() => {
+                self.cut(Reason::UpstreamReset, exchange)
+            }
             Poll::Ready(None) => {
                 self.complete();
                 if let Some(exchange) = exchange {

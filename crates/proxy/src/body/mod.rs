@@ -9,7 +9,7 @@ pub(crate) use upload::{Fault, Upload};
 use crate::{
     connection::{ClientConnection, Tunnel, Turn},
     request::{End, Exchange},
-    upstream::Switched,
+    upstream::{Slot, Switched},
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -30,6 +30,8 @@ pub struct Body {
     connection: Option<Rc<ClientConnection>>,
     /// The request's turn on its connection; present in an answer on its way to a client. After `exchange`: it ends last.
     turn: Option<Turn>,
+    /// The place that a request has on a connection of HTTP/2; taken as long as its body is.
+    slot: Option<Rc<Slot>>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,10 @@ impl Body {
         Self::default()
     }
 
+    fn of(kind: Kind) -> Self {
+        Self { kind, exchange: None, connection: None, turn: None, slot: None }
+    }
+
     /// What a client sends. `body_max` in bytes.
     pub(crate) fn upload(
         incoming: hyper::body::Incoming,
@@ -73,16 +79,18 @@ impl Body {
         } else {
             Kind::Upload(Upload::new(incoming, &connection, body_max))
         };
-        Self { kind, exchange: None, connection: Some(connection), turn: None }
+        let mut body = Self::of(kind);
+        body.connection = Some(connection);
+        body
     }
 
     pub(crate) fn download(download: Download) -> Self {
-        Self { kind: Kind::Download(Box::new(download)), exchange: None, connection: None, turn: None }
+        Self::of(Kind::Download(Box::new(download)))
     }
 
     /// What follows a 101.
     pub(crate) fn switched(endpoint: Switched) -> Self {
-        Self { kind: Kind::Switched(Box::new(endpoint)), exchange: None, connection: None, turn: None }
+        Self::of(Kind::Switched(Box::new(endpoint)))
     }
 
     /// Leaves what follows a 101 to the client's connection, which opens the tunnel once the 101 is written.
@@ -98,11 +106,15 @@ impl Body {
     /// The same client's bytes for another attempt; only while they can begin again.
     pub(crate) fn again(upload: Option<&Upload>) -> Self {
         let kind = upload.map_or(Kind::Empty, |upload| Kind::Upload(upload.begin_again()));
-        Self { kind, exchange: None, connection: None, turn: None }
+        Self::of(kind)
     }
 
     pub(crate) fn belongs_to(&mut self, exchange: Box<Exchange>) {
         self.exchange = Some(exchange);
+    }
+
+    pub(crate) fn holds(&mut self, slot: Rc<Slot>) {
+        self.slot = Some(slot);
     }
 
     pub(crate) fn carries(&mut self, turn: Option<Turn>) {
@@ -142,7 +154,7 @@ impl From<String> for Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
-        Self { kind, exchange: None, connection: None, turn: None }
+        Self::of(kind)
     }
 }
 

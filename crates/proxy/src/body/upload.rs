@@ -117,6 +117,11 @@ impl Upload {
         self.0.kept.replace(Some(Vec::new()));
     }
 
+    /// No other attempt will be made.
+    pub(crate) fn keep_no_more(&self) {
+        self.0.kept.take();
+    }
+
     /// Whether it can be sent from its first byte.
     pub(crate) fn can_begin_again(&self) -> bool {
         !self.begun() || self.0.kept.borrow().is_some()

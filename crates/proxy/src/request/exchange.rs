@@ -290,6 +290,11 @@ impl Exchange {
         self.upgrade = Some(token.clone());
     }
 
+    /// The endpoint speaks nothing that can be switched.
+    pub(crate) fn stays_http(&mut self) {
+        self.upgrade = None;
+    }
+
     /// The protocol to which the client wants to switch, if it may.
     pub(crate) fn upgrade(&self) -> Option<&UpgradeToken> {
         self.upgrade.as_ref()

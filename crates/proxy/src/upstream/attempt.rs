@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, identity::Identity, pool::Lease, replay::Replay};
+use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -8,6 +8,7 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
+use evenkeel_model::UpstreamProtocol;
 use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
@@ -61,33 +62,52 @@ pub(super) async fn run(
     let identity = Identity::wanted(upstream, exchange.connection().map(|client| &**client));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
-        let pooled = if stale < STALE_MAX {
-            Lease::from_pool(endpoint, exchange.worker(), &identity, !replay.is_repeatable())
-        } else {
-            None
-        };
-        let cells = upstream.part.cells.cell(exchange.worker().id);
-        let lease = if let Some(lease) = pooled {
-            cells.pool_hits.inc();
-            lease
-        } else {
-            cells.pool_misses.inc();
-            // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-            Box::pin(connect::connect(upstream, endpoint, &identity, exchange)).await?
+        let lease = match upstream.part.settings.protocol {
+            UpstreamProtocol::H2c => Lease::Http2(http2::stream(upstream, endpoint, &identity, exchange).await?),
+            UpstreamProtocol::Http1 => {
+                let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
+                let surely = !replay.is_repeatable();
+                Lease::Http1(whole(upstream, endpoint, &identity, idle, surely, exchange).await?)
+            }
         };
         exchange.connected();
         let reused = lease.is_reused();
+        // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
+        let again = stale < STALE_MAX && (reused || matches!(lease, Lease::Http2(_)));
         let failure = match over(lease, upstream, replay, exchange).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
         match failure.sent {
-            // The endpoint had closed it while it was idle: no fault of anybody.
-            Sent::Nothing if reused && replay.is_possible(exchange) => stale += 1,
+            // The endpoint had closed it while it was idle, or before it looked at this stream: no fault of anybody.
+            Sent::Nothing if again && replay.is_possible(exchange) => stale += 1,
             Sent::Unanswered if reused => return Err(Failure { sent: Sent::Crossed, ..failure }),
             _ => return Err(failure),
         }
     }
+}
+
+/// A connection of HTTP/1.1 for this request alone.
+async fn whole(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    identity: &Identity,
+    connection: Over,
+    surely: bool,
+    exchange: &Exchange,
+) -> Result<pool::Lease, Failure> {
+    let pooled = match connection {
+        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), identity, surely),
+        Over::Fresh => None,
+    };
+    let cells = upstream.part.cells.cell(exchange.worker().id);
+    if let Some(lease) = pooled {
+        cells.pool_hits.inc();
+        return Ok(lease);
+    }
+    cells.pool_misses.inc();
+    // Rare and large, so boxed: the future of a request over a pooled connection stays small.
+    Box::pin(connect::connect(upstream, endpoint, identity, exchange)).await
 }
 
 async fn over(
@@ -98,24 +118,31 @@ async fn over(
 ) -> Result<Response<Body>, Failure> {
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
-    let mark = lease.mark();
-    if exchange.upgrade().is_some() {
-        lease.may_switch();
-    }
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let answer = pin!(lease.send(replay.request(exchange)));
-    match within(limit, left.is_some(), &lease.timer(), exchange, answer).await {
+    let timer = lease.timer();
+    let request = replay.request(exchange);
+    let answer = match &mut lease {
+        Lease::Http1(lease) => {
+            if exchange.upgrade().is_some() {
+                lease.may_switch();
+            }
+            let answer = pin!(lease.send(request));
+            within(limit, left.is_some(), &timer, exchange, answer).await
+        }
+        Lease::Http2(stream) => {
+            let answer = pin!(stream.send(request));
+            within(limit, left.is_some(), &timer, exchange, answer).await
+        }
+    };
+    match answer {
         Ok(response) => {
             replay.end(exchange);
             accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
         Err(Unanswered::Failed(mut failed)) => {
-            if let Some(request) = failed.take_message() {
-                replay.returned(request);
-                mark.nothing_sent();
-            }
-            Err(judge(&failed, &mark, &lease, upstream, exchange))
+            let returned = failed.take_message().map(|request| replay.returned(request)).is_some();
+            Err(judge(failed.error(), returned, &lease, upstream, exchange))
         }
         Err(Unanswered::TimedOut) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
@@ -124,10 +151,10 @@ async fn over(
     }
 }
 
-/// Whose fault a failed exchange is, and whether it may be tried again.
+/// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
 fn judge(
-    failed: &TrySendError<Request<Body>>,
-    mark: &super::pool::Mark,
+    error: &hyper::Error,
+    returned: bool,
     lease: &Lease,
     upstream: &LocalUpstream,
     exchange: &Exchange,
@@ -142,9 +169,12 @@ fn judge(
         };
         return Failure { error, sent: Sent::Answered };
     }
-    let error = failed.error();
+    let lease = match lease {
+        Lease::Http1(lease) => lease,
+        Lease::Http2(stream) => return stream.judge(error, returned, exchange),
+    };
     let endpoint = exchange.endpoint_address();
-    let sent = mark.sent(lease);
+    let sent = if returned { Sent::Nothing } else { lease.sent() };
     let error = if error.is_parse() && sent != Sent::Nothing {
         malformed::response(error, lease.broken_head().as_deref(), exchange);
         ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
@@ -167,7 +197,9 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
-    lease.head_arrived();
+    if let Lease::Http1(lease) = &lease {
+        lease.head_arrived();
+    }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
@@ -179,17 +211,23 @@ fn accept(
     })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
-        let switched = lease.switch(idle).ok_or_else(|| broken(MalformedResponse::Unparsable))?;
+        let switched = match lease {
+            Lease::Http1(lease) => lease.switch(idle),
+            Lease::Http2(_) => None,
+        };
+        let switched = switched.ok_or_else(|| broken(MalformedResponse::Unparsable))?;
         return Ok(response.map(|_| Body::switched(switched)));
     }
-    if exchange.upgrade().is_some() {
-        lease.stays_http();
-    }
-    if manner.last {
-        lease.is_the_last();
-    }
-    if let Some(seconds) = manner.idle {
-        lease.idle_at_most(seconds);
+    if let Lease::Http1(lease) = &mut lease {
+        if exchange.upgrade().is_some() {
+            lease.stays_http();
+        }
+        if manner.last {
+            lease.is_the_last();
+        }
+        if let Some(seconds) = manner.idle {
+            lease.idle_at_most(seconds);
+        }
     }
     let timeouts = upstream.part.settings.timeouts;
     let total = exchange.time_left(timeouts.total);

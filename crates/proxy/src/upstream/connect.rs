@@ -1,4 +1,4 @@
-//! Makes a connection to an endpoint and starts hyper on it.
+//! Makes a connection to an endpoint, and starts hyper on it where HTTP/1.1 is spoken; where HTTP/2 is, `http2` does.
 
 use super::{
     announcement::Announcement,
@@ -31,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 /// nothing (docs/decisions/0006).
 const BUFFER_MAX: usize = 32 * 1024;
 
-/// Connects to an endpoint, as the upstream's settings say.
+/// Makes a connection that speaks HTTP/1.1.
 pub(super) async fn connect(
     upstream: &LocalUpstream,
     endpoint: &Rc<LocalEndpoint>,
@@ -39,11 +39,8 @@ pub(super) async fn connect(
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
     let worker = exchange.worker();
-    let timeouts = upstream.part.settings.timeouts;
-    let time = |limit: Duration| exchange.time_left(timeouts.total).map_or(limit, |left| left.min(limit));
     let mut identity = identity.clone();
-    let stream = open(upstream, endpoint, &mut identity, time, worker).await;
-    let stream = stream.map_err(|error| Failure { error, sent: Sent::Nothing })?;
+    let stream = open_for(upstream, endpoint, &mut identity, exchange).await?;
     let (stream, watch) = Watched::new(stream);
     let wire = Rc::new(Wire::new(watch));
     let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
@@ -62,8 +59,21 @@ pub(super) async fn connect(
     Ok(Lease::fresh(sender, wire, identity, endpoint, worker))
 }
 
+/// The same for a request, which may have little time left.
+pub(super) async fn open_for(
+    upstream: &LocalUpstream,
+    endpoint: &LocalEndpoint,
+    identity: &mut Identity,
+    exchange: &Exchange,
+) -> Result<Stream, Failure> {
+    let total = upstream.part.settings.timeouts.total;
+    let time = |limit: Duration| exchange.time_left(total).map_or(limit, |left| left.min(limit));
+    let opened = open(upstream, endpoint, identity, time, exchange.worker()).await;
+    opened.map_err(|error| Failure { error, sent: Sent::Nothing })
+}
+
 /// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.
-/// `time` is how much of a timeout there is. Counts how it ends.
+/// `time` is how much of a timeout there is. Counts how it ends, and notes in `identity` how it was made.
 pub(super) async fn open(
     upstream: &LocalUpstream,
     endpoint: &LocalEndpoint,

@@ -4,12 +4,17 @@ mod announcement;
 mod attempt;
 mod connect;
 mod dial;
+mod http2;
 mod identity;
+mod lease;
 mod patience;
 mod pool;
+mod preface;
 mod replay;
 mod send;
 
 pub(crate) use dial::dial;
-pub(crate) use pool::{Lease, Pool, Switched};
+pub(crate) use http2::Slot;
+pub(crate) use lease::Lease;
+pub(crate) use pool::{Pool, Switched};
 pub(crate) use send::send;

@@ -1,12 +1,12 @@
 //! The idle connections of one worker to one endpoint: last in, first out, so that the fewest stay warm.
 //!
-//! No lock: a connection never leaves its worker. A connection on loan is a [`Lease`]; it comes back when the last byte of the
-//! answer was read, and is closed on every other path.
+//! No lock: a connection never leaves its worker. A connection of HTTP/1.1 on loan is a [`Lease`]; it comes back when the last byte of the
+//! answer was read, and is closed on every other path. Those of HTTP/2 are in `http2`.
 
-use super::{attempt::Sent, identity::Identity, patience::Patience};
+use super::{attempt::Sent, http2::Connections, identity::Identity, patience::Patience};
 use crate::{
     body::Body,
-    worker::{LocalEndpoint, Timer, Worker},
+    worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;
 use evenkeel_model as model;
@@ -30,6 +30,7 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    http2: Connections,
     settings: Cell<model::Pool>,
     patience: Cell<Patience>,
     cells: RefCell<Option<Counted>>,
@@ -81,7 +82,7 @@ pub(crate) struct Switched {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Active,
     Idle,
 }
@@ -106,19 +107,14 @@ pub(super) struct Wire {
     broken: RefCell<Option<Vec<u8>>>,
 }
 
-/// Where a connection stood when a request was handed to it.
-pub(super) struct Mark {
-    read: u64,
-    written: u64,
-    returned: Cell<bool>,
-}
-
-/// A connection on loan.
+/// A connection of HTTP/1.1 on loan.
 pub(crate) struct Lease {
     connection: Box<Connection>,
     endpoint: Rc<LocalEndpoint>,
     worker: Rc<Worker>,
     last: bool,
+    /// Bytes that had been read and written when the request was handed over.
+    before: (u64, u64),
 }
 
 impl Pool {
@@ -127,6 +123,30 @@ impl Pool {
         self.settings.set(settings);
         self.cells.replace(Some(Counted { cells: Arc::clone(cells), worker }));
         self.idle.borrow_mut().truncate(settings.idle_connections_max);
+        self.http2.truncate(settings.idle_connections_max);
+    }
+
+    /// Those that speak HTTP/2.
+    pub(super) fn http2(&self) -> &Connections {
+        &self.http2
+    }
+
+    pub(super) fn idle_connections_max(&self) -> usize {
+        self.settings.get().idle_connections_max
+    }
+
+    /// When a connection that is made now becomes too old, in milliseconds.
+    pub(super) fn expiry(&self, worker: &Worker) -> u64 {
+        // A tenth more or less, so that connections made together do not end together.
+        let age = self.settings.get().age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
+        worker.timers.now().saturating_add(milliseconds(age))
+    }
+
+    /// A place for one more connection.
+    pub(super) fn place(&self, state: State) -> Place {
+        let counted = self.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
+        counted.gauge(state).add(1);
+        Place { counted, state }
     }
 
     /// Closes what has been idle for too long or was closed by the endpoint. `now` in milliseconds.
@@ -138,6 +158,8 @@ impl Pool {
                 idle.until > now && !idle.connection.sender.is_closed()
             });
         }
+        drop(idle);
+        self.http2.sweep(now, milliseconds(self.settings.get().idle));
     }
 
     /// Takes note if the endpoint has closed this connection, which had been idle `since`.
@@ -179,6 +201,7 @@ impl Lease {
                     endpoint: Rc::clone(endpoint),
                     worker: Rc::clone(worker),
                     last: false,
+                    before: (0, 0),
                 });
             }
         }
@@ -193,37 +216,44 @@ impl Lease {
         endpoint: &Rc<LocalEndpoint>,
         worker: &Rc<Worker>,
     ) -> Self {
-        let settings = endpoint.pool.settings.get();
-        // A tenth more or less, so that connections made together do not end together.
-        let age = settings.age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
         let connection = Box::new(Connection {
             sender,
             wire,
-            expires: worker.timers.now().saturating_add(milliseconds(age)),
+            expires: endpoint.pool.expiry(worker),
             idle_max: None,
             reused: false,
-            place: Place::active(endpoint),
+            place: endpoint.pool.place(State::Active),
             identity,
         });
-        Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false }
+        Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false, before: (0, 0) }
     }
 
     pub(super) fn is_reused(&self) -> bool {
         self.connection.reused
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        let wire = &self.connection.wire;
-        wire.begun.set(false);
-        Mark { read: wire.read.get(), written: wire.written.get(), returned: Cell::new(false) }
-    }
-
     pub(super) fn send(
         &mut self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.connection.wire.answer.set(Some(0));
+        let wire = &self.connection.wire;
+        self.before = (wire.read.get(), wire.written.get());
+        wire.begun.set(false);
+        wire.answer.set(Some(0));
         self.connection.sender.try_send_request(request)
+    }
+
+    /// How far the request has come.
+    pub(super) fn sent(&self) -> Sent {
+        let wire = &self.connection.wire;
+        let (read, written) = self.before;
+        if wire.written.get() == written {
+            Sent::Nothing
+        } else if wire.read.get() == read {
+            Sent::Unanswered
+        } else {
+            Sent::Answered
+        }
     }
 
     /// The request about to be sent asks for another protocol.
@@ -265,19 +295,14 @@ impl Lease {
         self.connection.idle_max = Some(Duration::from_secs(seconds.saturating_sub(1)));
     }
 
-    pub(crate) fn timer(&self) -> Timer {
-        self.worker.timers.timer()
-    }
-
-    /// Milliseconds of the worker's clock.
-    pub(crate) fn now(&self) -> u64 {
-        self.worker.timers.now()
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
     }
 
     /// The last byte of the answer was read. A connection that is not ready now is still sending its request (the endpoint
     /// answered early) or was closed, and is of no use.
-    pub(crate) fn give_back(self) {
-        let Self { mut connection, endpoint, worker, last } = self;
+    pub(super) fn give_back(self) {
+        let Self { mut connection, endpoint, worker, last, .. } = self;
         let settings = endpoint.pool.settings.get();
         let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
@@ -322,18 +347,12 @@ impl Switched {
     /// A new connection, of which nothing was read.
     pub(super) fn from_the_begin(stream: Stream, endpoint: &LocalEndpoint, idle: Duration) -> Self {
         let (stream, _) = Watched::new(stream);
-        Self { stream, early: Bytes::new(), idle, place: Place::active(endpoint) }
+        Self { stream, early: Bytes::new(), idle, place: endpoint.pool.place(State::Active) }
     }
 }
 
 impl Place {
-    fn active(endpoint: &LocalEndpoint) -> Self {
-        let counted = endpoint.pool.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
-        counted.cell().connections_active.add(1);
-        Self { counted, state: State::Active }
-    }
-
-    fn enter(&mut self, state: State) {
+    pub(super) fn enter(&mut self, state: State) {
         self.counted.gauge(self.state).add(-1);
         self.counted.gauge(state).add(1);
         self.state = state;
@@ -403,25 +422,6 @@ impl Wire {
             }
             Poll::Ready(Err(_)) if self.begun.get() => Poll::Ready(Ok(offered)),
             other => other,
-        }
-    }
-}
-
-impl Mark {
-    /// hyper gave the request back.
-    pub(super) fn nothing_sent(&self) {
-        self.returned.set(true);
-    }
-
-    /// How far a request has come since.
-    pub(super) fn sent(&self, lease: &Lease) -> Sent {
-        let wire = &lease.connection.wire;
-        if self.returned.get() || wire.written.get() == self.written {
-            Sent::Nothing
-        } else if wire.read.get() == self.read {
-            Sent::Unanswered
-        } else {
-            Sent::Answered
         }
     }
 }

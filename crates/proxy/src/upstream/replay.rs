@@ -8,7 +8,11 @@ use crate::{
     body::Body,
     request::{CHUNKED, Exchange, plain_length},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use evenkeel_model::UpstreamProtocol;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
+    uri::{self, Authority, Scheme},
+};
 use tokio::sync::watch;
 
 /// By which a server knows that it has seen a request before (draft-ietf-httpapi-idempotency-key-header-07, section 2).
@@ -21,6 +25,7 @@ pub(super) struct Replay<'r> {
     there: bool,
     method: Method,
     uri: Uri,
+    version: Version,
     /// Its fields, as `write_fields` makes them.
     fields: Vec<u8>,
     bodiless: bool,
@@ -31,23 +36,30 @@ pub(super) struct Replay<'r> {
 
 impl<'r> Replay<'r> {
     /// Gives a request that is ready to leave the one right framing.
-    pub(super) fn of(request: &'r mut Request<Body>, exchange: &Exchange) -> Self {
-        let waits = exchange.upload().filter(|_| waits_for_agreement(request));
+    pub(super) fn of(request: &'r mut Request<Body>, protocol: UpstreamProtocol, exchange: &Exchange) -> Self {
+        // Over HTTP/2 hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
+        let waits = exchange.upload().filter(|_| waits_for_agreement(request) && protocol == UpstreamProtocol::Http1);
         let agreed = waits.map(|upload| {
             let (agreed, receiver) = watch::channel(false);
             upload.wait_for(receiver);
             agreed
         });
         frame(request, exchange);
+        if protocol == UpstreamProtocol::H2c {
+            translate(request, exchange.upstream_name());
+        }
         let mut fields = exchange.worker().spare_head();
         write_fields(request.headers(), &mut fields);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
-        if let (true, Some(upload)) = (keyed, exchange.upload()) {
+        // HTTP/2 takes the begin of a body at once, and refuses a stream after that (RFC 9113, section 8.7).
+        if let (true, Some(upload)) = (keyed || protocol == UpstreamProtocol::H2c, exchange.upload()) {
             upload.keep();
         }
         let idempotent = keyed || method.is_idempotent();
-        Self { method, uri, fields, bodiless: exchange.upload().is_none(), idempotent, agreed, request, there: true }
+        let bodiless = exchange.upload().is_none();
+        let version = request.version();
+        Self { method, uri, version, fields, bodiless, idempotent, agreed, request, there: true }
     }
 
     /// The request; made again if it has been taken before.
@@ -57,7 +69,7 @@ impl<'r> Replay<'r> {
             *request.body_mut() = Body::again(exchange.upload());
             *request.method_mut() = self.method.clone();
             *request.uri_mut() = self.uri.clone();
-            *request.version_mut() = Version::HTTP_11;
+            *request.version_mut() = self.version;
             read_fields(&self.fields, request.headers_mut());
         }
         if let Some(agreed) = self.agreed.clone() {
@@ -95,8 +107,11 @@ impl<'r> Replay<'r> {
         self.method == Method::HEAD
     }
 
-    /// Gives the buffer back to the worker.
+    /// Gives the buffer back to the worker, and lets go of what was kept: there is an answer.
     pub(super) fn end(&mut self, exchange: &Exchange) {
+        if let Some(upload) = exchange.upload() {
+            upload.keep_no_more();
+        }
         exchange.worker().take_back_head(std::mem::take(&mut self.fields));
     }
 }
@@ -170,6 +185,26 @@ fn frame(request: &mut Request<Body>, exchange: &Exchange) {
                 headers.remove(header::CONTENT_LENGTH);
             }
         }
+    }
+}
+
+/// From HTTP/1.1 to HTTP/2 (RFC 9113, section 8.3.1): the authority in its place instead of a Host field, and no field that concerns
+/// one connection. `TE: trailers` stays: without it servers of gRPC refuse a call.
+fn translate(request: &mut Request<Body>, otherwise: &str) {
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    let host = headers.remove(header::HOST);
+    for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = authority.or_else(|| otherwise.parse().ok());
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    // A request without an authority is one that no server understands; h2 refuses it as well.
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
     }
 }
 

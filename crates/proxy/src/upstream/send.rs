@@ -12,6 +12,7 @@ use super::{
     replay::Replay,
 };
 use crate::{body::Body, error::ProxyError, request::Exchange, worker::LocalUpstream};
+use evenkeel_model::UpstreamProtocol;
 use evenkeel_telemetry::RetryOutcome;
 use http::{Request, Response};
 use std::rc::Rc;
@@ -29,7 +30,12 @@ pub(crate) async fn send(
         return Err(ProxyError::BodyTooLarge);
     }
     upstream.part.retries.on_request(exchange.worker().timers.now());
-    let mut replay = Replay::of(request, exchange);
+    let protocol = upstream.part.settings.protocol;
+    if protocol != UpstreamProtocol::Http1 {
+        // HTTP/2 has no Upgrade (RFC 9113, section 8.6); a server may ignore it, and so do we (RFC 9110, section 7.8).
+        exchange.stays_http();
+    }
+    let mut replay = Replay::of(request, protocol, exchange);
     let mut tried = Tried::default();
     let mut resent = false;
     let mut crossed: Option<u32> = None;

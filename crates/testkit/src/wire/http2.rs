@@ -1,4 +1,4 @@
-//! A client that speaks HTTP/2 in single frames: for what no library would send.
+//! A peer that speaks HTTP/2 in single frames: for what no library would send.
 //!
 //! It keeps no state of HTTP/2 but the order of bytes: no windows, no table of fields (all are sent as literals, RFC 7541, section
 //! 6.2.2, and of the answer's fields only the status is read), no answers of its own.
@@ -8,7 +8,10 @@ use crate::{
     place::{Place, Socket},
 };
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    net::TcpStream,
+};
 
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -131,7 +134,7 @@ fn length(mut n: usize, block: &mut Vec<u8>) {
     block.push(u8::try_from(n).expect("seven bits"));
 }
 
-/// A client that speaks HTTP/2 in single frames. Dropping it closes the connection.
+/// A client (or server) that speaks HTTP/2 in single frames. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct FrameWire {
     reader: ReadHalf<Socket>,
@@ -146,13 +149,28 @@ impl FrameWire {
     pub async fn to(place: &Place, settings: &[(u16, u32)]) -> Self {
         let socket = in_time("a connection", place.connect()).await;
         let socket = socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}"));
-        let (reader, writer) = tokio::io::split(socket);
-        let mut wire = Self { reader, writer };
-        let payload: Vec<u8> =
-            settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
-        let begin = [PREFACE, &Frame::new(Frame::SETTINGS, 0, 0, payload).bytes()].concat();
+        let mut wire = Self::over(socket);
+        let begin = [PREFACE, &greeting(settings).bytes()].concat();
         wire.try_send(&begin).await.expect("a fresh connection takes a few bytes");
         wire
+    }
+
+    /// The other side: a connection that was accepted. Reads the client's preface and sends these settings.
+    ///
+    /// # Panics
+    /// When the client speaks something else.
+    pub async fn accepted(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let mut wire = Self::over(Socket::Tcp(socket));
+        let mut preface = [0; PREFACE.len()];
+        in_time("a preface", wire.reader.read_exact(&mut preface)).await.expect("a whole preface");
+        assert_eq!(preface, PREFACE, "{}", String::from_utf8_lossy(&preface));
+        wire.send(greeting(settings)).await;
+        wire
+    }
+
+    fn over(socket: Socket) -> Self {
+        let (reader, writer) = tokio::io::split(socket);
+        Self { reader, writer }
     }
 
     /// Sends these frames, or any bytes, if the peer takes them.
@@ -218,6 +236,13 @@ impl FrameWire {
         }
         code
     }
+}
+
+/// SETTINGS with these numbers and values.
+fn greeting(settings: &[(u16, u32)]) -> Frame {
+    let payload: Vec<u8> =
+        settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    Frame::new(Frame::SETTINGS, 0, 0, payload)
 }
 
 #[cfg(test)]

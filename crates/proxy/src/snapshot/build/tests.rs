@@ -15,6 +15,7 @@ fn config(upstreams: &[(&str, &[&str])]) -> Config {
         pool: Pool::default(),
         health: None,
         resolve_interval: std::time::Duration::from_secs(30),
+        protocol: evenkeel_model::UpstreamProtocol::default(),
         proxy_protocol: None,
         tls: None,
     };

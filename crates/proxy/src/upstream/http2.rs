@@ -1,0 +1,315 @@
+//! The HTTP/2 connections of one worker to one endpoint, and the streams on them.
+//!
+//! hyper's client queues without bound and is always ready. So each connection counts its own streams here, never has more than
+//! its endpoint takes, and another one is made when all are full. A request has a [`Stream`] from its head to the last byte of its
+//! answer; its place is free again when hyper has let go of the request's body as well. No lock: no connection leaves its worker.
+
+use super::{
+    attempt::{Failure, Sent},
+    connect,
+    identity::Identity,
+    pool::{Place, State},
+    preface::{self, Driven},
+};
+use crate::{
+    body::Body,
+    error::{MalformedResponse, ProxyError},
+    malformed,
+    request::Exchange,
+    worker::{LocalEndpoint, LocalUpstream, Worker},
+};
+use evenkeel_net::ConnectError;
+use h2::Reason as Code;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http2::SendRequest},
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// Streams at a time on one connection, if the endpoint takes as many: RFC 9113, section 6.5.2, recommends to allow no fewer. More would
+/// only make them wait for each other in one socket.
+pub(super) const STREAMS_MAX: u32 = 100;
+
+/// The open connections of one worker to one endpoint.
+#[derive(Default)]
+pub(super) struct Connections {
+    open: RefCell<Vec<Rc<Connection>>>,
+    /// Whether one is being made; who comes meanwhile waits for it.
+    connecting: Cell<bool>,
+    /// How many waits, and how many attempts to connect have failed so far.
+    waiting: Cell<u32>,
+    failures: Cell<u64>,
+    connected: Rc<Notify>,
+}
+
+/// One connection.
+struct Connection {
+    sender: RefCell<SendRequest<Body>>,
+    driven: Driven,
+    /// Places that are taken.
+    streams: Cell<usize>,
+    /// No new stream after this, in milliseconds of the worker's clock.
+    expires: u64,
+    /// Since when it carries nothing.
+    idle_since: Cell<u64>,
+    used: Cell<bool>,
+    place: RefCell<Place>,
+    /// It serves no request that would have made another one.
+    identity: Identity,
+}
+
+/// A place for one stream on a connection, free again when this is dropped.
+pub(crate) struct Slot {
+    connection: Rc<Connection>,
+    endpoint: Rc<LocalEndpoint>,
+    worker: Rc<Worker>,
+}
+
+/// A request's stream.
+pub(crate) struct Stream {
+    slot: Rc<Slot>,
+    reused: bool,
+}
+
+impl Connections {
+    /// Closes what has been idle for too long, and gives no more to what is too old. Times in milliseconds.
+    pub(super) fn sweep(&self, now: u64, idle: u64) {
+        self.open.borrow_mut().retain(|connection| {
+            let rested = connection.streams.get() == 0 && connection.idle_since.get().saturating_add(idle) <= now;
+            !rested && connection.is_usable(now)
+        });
+    }
+
+    /// Closes idle ones above this number. One in use is closed when it becomes idle.
+    pub(super) fn truncate(&self, idle_max: usize) {
+        let mut idle = 0;
+        self.open.borrow_mut().retain(|connection| {
+            idle += usize::from(connection.streams.get() == 0);
+            connection.streams.get() > 0 || idle <= idle_max
+        });
+    }
+
+    fn idle(&self) -> usize {
+        self.open.borrow().iter().filter(|connection| connection.streams.get() == 0).count()
+    }
+
+    fn forget(&self, connection: &Rc<Connection>) {
+        self.open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
+    }
+
+    /// The first one with room, so that the others can become idle.
+    fn with_room(&self, identity: &Identity, now: u64) -> Option<Rc<Connection>> {
+        let open = self.open.borrow();
+        open.iter().find(|c| c.identity == *identity && c.is_usable(now) && c.has_room()).cloned()
+    }
+}
+
+impl Connection {
+    fn is_usable(&self, now: u64) -> bool {
+        self.expires > now && !self.sender.borrow().is_closed()
+    }
+
+    fn has_room(&self) -> bool {
+        self.streams.get() < preface::takes(&self.driven).min(STREAMS_MAX as usize)
+    }
+}
+
+/// A stream to an endpoint: on a connection that is there, on one that is just being made, or on a new one.
+pub(super) async fn stream(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    identity: &Identity,
+    exchange: &Exchange,
+) -> Result<Stream, Failure> {
+    let worker = exchange.worker();
+    let cells = upstream.part.cells.cell(worker.id);
+    let connections = endpoint.pool.http2();
+    loop {
+        if let Some(connection) = connections.with_room(identity, worker.timers.now()) {
+            cells.pool_hits.inc();
+            return Ok(Stream::begin(connection, endpoint, worker));
+        }
+        // As many as will find room on it; and connections that speak for one client each are no use to others.
+        let joins =
+            connections.connecting.get() && connections.waiting.get() < STREAMS_MAX && identity.announcement.is_none();
+        if !joins || !wait(connections, upstream, exchange).await {
+            cells.pool_misses.inc();
+            // Rare and large, so boxed.
+            let connection = Box::pin(open(upstream, endpoint, identity, exchange)).await?;
+            return Ok(Stream::begin(connection, endpoint, worker));
+        }
+    }
+}
+
+/// Waits until an attempt to connect has ended; whether it may have been of use.
+async fn wait(connections: &Connections, upstream: &LocalUpstream, exchange: &Exchange) -> bool {
+    let _waiting = Waiting::one_more(&connections.waiting);
+    let failures = connections.failures.get();
+    let connected = connections.connected.notified();
+    let limit = limit(upstream, exchange);
+    tokio::time::timeout(limit, connected).await.is_ok() && connections.failures.get() == failures
+}
+
+/// One who waits.
+struct Waiting<'c>(&'c Cell<u32>);
+
+impl<'c> Waiting<'c> {
+    fn one_more(waiting: &'c Cell<u32>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// An attempt to connect. However it ends, those who wait are woken.
+struct Connecting<'c>(&'c Connections);
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.connecting.set(false);
+        self.0.connected.notify_waiters();
+    }
+}
+
+/// How long an endpoint may take until its SETTINGS are there, and as long until it is connected.
+fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
+    let timeouts = upstream.part.settings.timeouts;
+    exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
+}
+
+async fn open(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    identity: &Identity,
+    exchange: &Exchange,
+) -> Result<Rc<Connection>, Failure> {
+    let connections = endpoint.pool.http2();
+    connections.connecting.set(true);
+    let _connecting = Connecting(connections);
+    let mut identity = identity.clone();
+    let opened = handshake(upstream, endpoint, &mut identity, exchange).await;
+    let (sender, driven) = opened.inspect_err(|_| connections.failures.set(connections.failures.get() + 1))?;
+    let worker = exchange.worker();
+    let connection = Rc::new(Connection {
+        sender: RefCell::new(sender),
+        driven,
+        streams: Cell::new(0),
+        expires: endpoint.pool.expiry(worker),
+        idle_since: Cell::new(worker.timers.now()),
+        used: Cell::new(false),
+        place: RefCell::new(endpoint.pool.place(State::Idle)),
+        identity,
+    });
+    connections.open.borrow_mut().push(Rc::clone(&connection));
+    Ok(connection)
+}
+
+async fn handshake(
+    upstream: &LocalUpstream,
+    endpoint: &Rc<LocalEndpoint>,
+    identity: &mut Identity,
+    exchange: &Exchange,
+) -> Result<(SendRequest<Body>, Driven), Failure> {
+    let stream = connect::open_for(upstream, endpoint, identity, exchange).await?;
+    let limit = limit(upstream, exchange);
+    let address = exchange.endpoint_address();
+    let error = match tokio::time::timeout(limit, preface::open(stream)).await {
+        Ok(Ok(opened)) => return Ok(opened),
+        Ok(Err(Some(error))) => broken(&error, exchange),
+        Ok(Err(None)) => ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() },
+        Err(_) => ProxyError::ConnectFailed { endpoint: address, cause: ConnectError::TimedOut { waited: limit } },
+    };
+    Err(Failure { error, sent: Sent::Nothing })
+}
+
+impl Stream {
+    fn begin(connection: Rc<Connection>, endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Self {
+        if connection.streams.get() == 0 {
+            connection.place.borrow_mut().enter(State::Active);
+        }
+        connection.streams.set(connection.streams.get() + 1);
+        let reused = connection.used.replace(true);
+        let slot = Slot { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker) };
+        Self { slot: Rc::new(slot), reused }
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.slot.worker
+    }
+
+    pub(super) fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        // hyper may still be sending the body when the answer is complete.
+        request.body_mut().holds(Rc::clone(&self.slot));
+        self.slot.connection.sender.borrow_mut().try_send_request(request)
+    }
+
+    /// Why there is no answer, and how far the request came. `returned`: hyper gave it back.
+    pub(super) fn judge(&self, error: &hyper::Error, returned: bool, exchange: &Exchange) -> Failure {
+        let cause = cause(error);
+        let sent = match cause {
+            _ if returned => Sent::Nothing,
+            // RFC 9113, section 8.7: in both cases the endpoint has done nothing with it.
+            Some(h2) if h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(Code::REFUSED_STREAM)) => {
+                Sent::Nothing
+            }
+            Some(h2) if h2.is_library() => Sent::Answered,
+            _ => Sent::Unanswered,
+        };
+        // All but a reset of this stream concerns the connection.
+        if returned || cause.is_none_or(|h2| !h2.is_reset()) {
+            self.slot.endpoint.pool.http2().forget(&self.slot.connection);
+        }
+        Failure { error: broken(error, exchange), sent }
+    }
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+fn broken(error: &hyper::Error, exchange: &Exchange) -> ProxyError {
+    let endpoint = exchange.endpoint_address();
+    match cause(error) {
+        Some(h2) if h2.is_library() => {
+            malformed::response(h2, None, exchange);
+            ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+        }
+        Some(h2) => ProxyError::UpstreamReset { endpoint, cause: Arc::from(h2.to_string()) },
+        None => ProxyError::UpstreamReset { endpoint, cause: Arc::from(error.to_string()) },
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.streams.set(connection.streams.get() - 1);
+        if connection.streams.get() > 0 {
+            return;
+        }
+        connection.idle_since.set(self.worker.timers.now());
+        connection.place.borrow_mut().enter(State::Idle);
+        let pool = &self.endpoint.pool;
+        if pool.http2().idle() > pool.idle_connections_max() {
+            pool.http2().forget(connection);
+        }
+    }
+}

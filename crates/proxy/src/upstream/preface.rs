@@ -1,0 +1,160 @@
+//! Begins HTTP/2 on a new connection to an endpoint: our preface, and the wait for its SETTINGS.
+//!
+//! Before `http2`, which lends the connection out stream by stream. hyper would send requests at once; but only SETTINGS say how many
+//! streams an endpoint takes, and that it speaks HTTP/2 at all. What is not sent before they are here may go to another endpoint.
+
+use super::http2::STREAMS_MAX;
+use crate::body::Body;
+use evenkeel_net::Stream;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What an endpoint may send on one stream before its client has taken it: as much as a client may send us.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// And on all streams together: as many times more as there are streams, so that however many clients read slowly, none of the others
+/// waits for them. (HTTP/1.1 costs as much: a buffer of hyper's and one of the kernel's for each connection.)
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
+/// Bytes of a request's body that wait for the endpoint, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// An answer's head as hpack counts it: the text, and 32 bytes a field. For HTTP/1.1 hyper holds as much.
+const HEAD_MAX: u32 = 64 * 1024;
+/// An endpoint that is gone without a word is noticed this long after it last spoke, and a little more; while a request is in flight, for
+/// servers of gRPC take pings on an idle connection for an attack (gRPC's A8, "client-side keepalive").
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// The side of a connection that hyper drives; empty once it has ended.
+pub(super) type Driven = Rc<RefCell<Option<http2::Connection<Io, Body, Spawner>>>>;
+
+type Io = TokioIo<Heard>;
+
+/// Sends our preface and waits for the endpoint's SETTINGS.
+///
+/// # Errors
+/// What hyper says of it; `None` if the endpoint closed without a word.
+pub(super) async fn open(stream: Stream) -> Result<(http2::SendRequest<Body>, Driven), Option<hyper::Error>> {
+    let ear = Rc::new(Ear::default());
+    let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
+    let (sender, connection) = builder().handshake(io).await.map_err(Some)?;
+    let driven = Rc::new(RefCell::new(Some(connection)));
+    settings(&driven, &ear).await?;
+    tokio::task::spawn_local(drive(Rc::clone(&driven)));
+    Ok((sender, driven))
+}
+
+fn builder() -> http2::Builder<Spawner> {
+    let mut http = http2::Builder::new(Spawner);
+    http.initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEAD_MAX)
+        // None before SETTINGS; by this we see that they are here.
+        .initial_max_send_streams(0)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN);
+    http
+}
+
+/// Waits until the endpoint has said how many streams it takes. RFC 9113, section 3.4: SETTINGS are the first that it sends.
+async fn settings(driven: &Driven, ear: &Ear) -> Result<(), Option<hyper::Error>> {
+    std::future::poll_fn(|cx| {
+        // hyper reads in a task of its own, and tells of nothing but the end.
+        ear.waiting.set(Some(cx.waker().clone()));
+        match poll(driven, cx) {
+            Poll::Ready(ended) => Poll::Ready(Err(ended.err())),
+            Poll::Pending if takes(driven) > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How many streams the endpoint takes at a time.
+pub(super) fn takes(driven: &Driven) -> usize {
+    driven.borrow().as_ref().map_or(0, http2::Connection::current_max_send_streams)
+}
+
+/// Its errors reach us through the requests and bodies that they concern.
+async fn drive(driven: Driven) {
+    let _ = std::future::poll_fn(|cx| poll(&driven, cx)).await;
+}
+
+fn poll(driven: &Driven, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+    let mut slot = driven.borrow_mut();
+    let Some(connection) = &mut *slot else { return Poll::Ready(Ok(())) };
+    let ended = std::task::ready!(Pin::new(connection).poll(cx));
+    let ended_connection = slot.take();
+    // Requests that it never sent go back to their owners with it.
+    drop(slot);
+    drop(ended_connection);
+    Poll::Ready(ended)
+}
+
+/// Gives what hyper spawns a task on this worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spawner;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Who waits for the first bytes.
+#[derive(Default)]
+struct Ear {
+    waiting: Cell<Option<Waker>>,
+}
+
+/// An endpoint's socket that tells when it is read.
+pub(super) struct Heard {
+    stream: Stream,
+    ear: Rc<Ear>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Some(waiting) = this.ear.waiting.take() {
+            waiting.wake();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
