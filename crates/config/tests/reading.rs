@@ -72,10 +72,11 @@ fn an_upstream_is_read_as_written() {
     let probe = api.health.as_ref().unwrap();
     let ProbeKind::Http(http) = &probe.kind else { panic!("{probe:?}") };
     assert_eq!((http.expect_status.as_slice(), probe.port), ([200..=200, 204..=206].as_slice(), Some(8081)));
-    let kind = |n: usize| &config.upstreams[n].health.as_ref().unwrap().kind;
-    assert_eq!(*kind(1), ProbeKind::Grpc(GrpcProbe { service: "shop.v1.Orders".into(), host: None }));
-    assert_eq!(config.upstreams[1].protocol, UpstreamProtocol::H2c);
-    assert_eq!(*kind(2), ProbeKind::Tcp);
+    let named = |name: &str| config.upstreams.iter().find(|upstream| upstream.name.as_str() == name).unwrap();
+    let kind = |name: &str| &named(name).health.as_ref().unwrap().kind;
+    assert_eq!(*kind("rpc"), ProbeKind::Grpc(GrpcProbe { service: "shop.v1.Orders".into(), host: None }));
+    assert_eq!(named("rpc").protocol, UpstreamProtocol::H2c);
+    assert_eq!(*kind("db"), ProbeKind::Tcp);
 }
 
 #[test]
