@@ -16,7 +16,6 @@ pub(crate) async fn open<S>(service: S, mut stream: Stream, connection: Rc<Clien
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
-    connection.has_reached(stream.local());
     if tcp.is_some() {
         connection.becomes_session();
     }
