@@ -4,7 +4,7 @@
 //! connection waits neither for a head nor for the next request. With HTTP/2 many have their turn at a time.
 
 use super::{client::ClientConnection, streams::Offer};
-use crate::body::Body;
+use crate::{body::Body, request::detach};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -117,6 +117,9 @@ where
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();
+        }
+        if this.turn.as_ref().is_some_and(|turn| turn.offer.is_some()) {
+            detach(response.headers_mut());
         }
         response.body_mut().carries(this.turn.take());
         Poll::Ready(Ok(response))

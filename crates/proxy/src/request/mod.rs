@@ -1,6 +1,7 @@
 //! The way of a request. Start reading at `handle`.
 
 mod chain;
+mod detach;
 mod exchange;
 mod forwarded;
 mod grpc;
@@ -13,6 +14,7 @@ mod service;
 mod target;
 mod upgrade;
 
+pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
 pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_response};
 pub(crate) use proxy_status::of as proxy_status;

@@ -22,6 +22,7 @@ use std::{
 pub(crate) struct LocalSnapshot {
     shared: Arc<Snapshot>,
     upstreams: Box<[Rc<LocalUpstream>]>,
+    announces_clients: bool,
 }
 
 /// An upstream on one worker.
@@ -105,7 +106,13 @@ impl LocalSnapshot {
                 _ => Rc::new(LocalUpstream::new(part, old, worker, rng)),
             }
         });
-        Rc::new(Self { upstreams: upstreams.collect(), shared: Arc::clone(&shared) })
+        let announces_clients = shared.upstreams().iter().any(|part| part.settings.proxy_protocol.is_some());
+        Rc::new(Self { upstreams: upstreams.collect(), announces_clients, shared: Arc::clone(&shared) })
+    }
+
+    /// Whether an upstream has `proxy_protocol`.
+    pub(super) fn announces_clients(&self) -> bool {
+        self.announces_clients
     }
 
     pub(crate) fn shared(&self) -> &Snapshot {

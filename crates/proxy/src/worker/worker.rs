@@ -142,6 +142,11 @@ impl Worker {
         self.custom.get(name).ok_or_else(missing)
     }
 
+    /// Whether some endpoint is told for which client its connections are.
+    pub(crate) fn announces_clients(&self) -> bool {
+        self.snapshot.borrow().announces_clients()
+    }
+
     pub(crate) fn announces_end(&self) -> bool {
         self.phase.get() >= Phase::Announcing
     }
