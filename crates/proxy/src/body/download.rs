@@ -101,6 +101,9 @@ impl Download {
                 // Nothing follows trailers (RFC 9112, section 7.1.2), and hyper asks for nothing more.
                 self.complete();
                 if let Some(exchange) = exchange {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        exchange.trailers(trailers);
+                    }
                     exchange.ends(End::Complete);
                 }
                 Poll::Ready(Some(Ok(without_forbidden(frame))))
