@@ -4,7 +4,7 @@
 //! goes on to hyper, which ends the client's connection without the closing chunk or the missing bytes.
 
 use super::{
-    BodyError,
+    BodyError, Joined,
     upload::{Fault, blame, without_forbidden},
 };
 use crate::{
@@ -15,10 +15,9 @@ use crate::{
 use bytes::Bytes;
 use evenkeel_model::RateMin;
 use evenkeel_telemetry::Reason;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,7 +35,7 @@ pub(crate) struct Limits {
 
 /// An endpoint's answer on its way to a client.
 pub(crate) struct Download {
-    incoming: Incoming,
+    incoming: Joined<Incoming>,
     lease: Option<Lease>,
     /// Set while we wait for bytes; a clock of its own only when there was a first wait.
     stall: Option<Timer>,
@@ -50,7 +49,7 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    pub(crate) fn new(incoming: Incoming, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
+    pub(crate) fn new(incoming: Joined<Incoming>, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
         let total = limits.total.map(|total| {
             let timer = lease.timer();
             timer.set(total);
@@ -84,7 +83,7 @@ impl Download {
         if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
             return self.cut(Reason::UpstreamTimeout, exchange);
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match self.incoming.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(stall) = &self.stall {
                     stall.clear();

@@ -139,7 +139,7 @@ impl Exchange {
     }
 
     /// Whether the client speaks HTTP/2: then a fault ends its stream and not its connection.
-    pub(super) fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.is_http2())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
 use crate::{
-    body::{Body, Download, Fault, Limits},
+    body::{Body, Download, Fault, Join, Joined, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
     request::{Exchange, prepare_response},
@@ -233,8 +233,14 @@ fn accept(
     let total = exchange.time_left(timeouts.total);
     let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
+    let join = match &lease {
+        _ if !exchange.is_http2() => Join::Never,
+        Lease::Http1(_) => Join::AfterATurn,
+        Lease::Http2(_) => Join::WhatIsThere,
+    };
     Ok(response.map(|incoming| {
         let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
+        let incoming = Joined::new(incoming, join);
         Body::download(Download::new(incoming, lease, limits, close_delimited))
     }))
 }
