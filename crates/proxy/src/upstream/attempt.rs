@@ -145,6 +145,10 @@ async fn over(
             Err(judge(failed.error(), returned, &lease, upstream, exchange))
         }
         Err(Unanswered::TimedOut) => {
+            // A call's own deadline may be shorter than any good answer takes.
+            if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
+                stream.timed_out();
+            }
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
             Err(Failure { error, sent: Sent::Answered })
         }
@@ -197,8 +201,9 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
-    if let Lease::Http1(lease) = &lease {
-        lease.head_arrived();
+    match &lease {
+        Lease::Http1(lease) => lease.head_arrived(),
+        Lease::Http2(stream) => stream.head_arrived(),
     }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
