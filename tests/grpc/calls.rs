@@ -58,7 +58,7 @@ async fn calls_of_all_four_kinds_pass_within_tls() {
     let proxy = proxy.start().await;
     let tls = TlsClient::new(&authority, "a.test").but(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
 
-    calls_of_all_kinds(&Client::within_tls(proxy.web(), tls, "a.test").await).await;
+    calls_of_all_kinds(&Client::within_tls(proxy.web(), tls).await).await;
 
     counts(&proxy, "ok", 4).await;
 }

@@ -5,6 +5,7 @@ use evenkeel_testkit::{Builder, Metrics, Place, Proxy, TlsClient, in_time};
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use std::{fmt::Display, io};
+use tokio::io::AsyncWriteExt;
 use tokio_stream::Stream;
 use tonic::{
     IntoRequest, IntoStreamingRequest, Response, Status, Streaming,
@@ -47,18 +48,32 @@ impl Client {
         Self { channel: in_time("a connection", endpoint.connect()).await.expect("somebody accepts") }
     }
 
-    /// Within TLS; each connection is a new handshake.
-    pub(super) async fn within_tls(place: &Place, tls: TlsClient, name: &str) -> Self {
+    /// Each connection begins with these bytes, and goes on within TLS if there is a client for it.
+    pub(super) async fn beginning(place: &Place, begin: &'static str, tls: Option<TlsClient>) -> Self {
         // tonic's own TLS is not wanted here, and it knows `https` only with that.
-        let origin = format!("https://{name}").parse().expect("a uri");
-        let endpoint = Endpoint::from_static("http://within.tls").origin(origin);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin = format!("{scheme}://a.test").parse().expect("a uri");
+        let endpoint = Endpoint::from_static("http://a.test").origin(origin);
         let place = place.clone();
         let connector = service_fn(move |_| {
             let (place, tls) = (place.clone(), tls.clone());
-            async move { Ok::<_, io::Error>(TokioIo::new(tls.socket(&place).await)) }
+            async move {
+                let mut socket = place.connect().await?;
+                socket.write_all(begin.as_bytes()).await?;
+                let socket = match tls {
+                    Some(tls) => tls.over(socket).await,
+                    None => socket,
+                };
+                Ok::<_, io::Error>(TokioIo::new(socket))
+            }
         });
         let connecting = endpoint.connect_with_connector(connector);
         Self { channel: in_time("a connection", connecting).await.expect("somebody accepts") }
+    }
+
+    /// Within TLS.
+    pub(super) async fn within_tls(place: &Place, tls: TlsClient) -> Self {
+        Self::beginning(place, "", Some(tls)).await
     }
 
     async fn grpc(&self) -> Result<Grpc<Channel>, Status> {

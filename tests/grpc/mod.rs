@@ -5,5 +5,6 @@
 mod calls;
 mod client;
 mod health;
+mod life;
 mod ours;
 mod server;

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::{
     net::TcpListener,
@@ -72,6 +73,15 @@ struct Seen {
 
 impl Server {
     pub(super) fn start() -> Self {
+        Self::with(tonic::transport::Server::builder())
+    }
+
+    /// Ends its connections when they are so old, in good order.
+    pub(super) fn aging(age: Duration) -> Self {
+        Self::with(tonic::transport::Server::builder().max_connection_age(age))
+    }
+
+    fn with(server: tonic::transport::Server) -> Self {
         let (tell, place) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let (health, seen) = (HealthReporter::new(), Arc::<Seen>::default());
@@ -82,7 +92,7 @@ impl Server {
                 let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
                 tell.send(listener.local_addr().expect("an address")).expect("somebody waits for it");
                 tokio::select! {
-                    () = serve(listener, reporter, sees) => {}
+                    () = serve(server, listener, reporter, sees) => {}
                     _ = stopped => {}
                 }
             });
@@ -122,7 +132,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, health: HealthReporter, seen: Arc<Seen>) {
+async fn serve(server: tonic::transport::Server, listener: TcpListener, health: HealthReporter, seen: Arc<Seen>) {
     let accepted = Arc::clone(&seen);
     let incoming = TcpListenerStream::new(listener).map(move |socket| {
         accepted.connections.fetch_add(1, Relaxed);
@@ -138,7 +148,6 @@ async fn serve(listener: TcpListener, health: HealthReporter, seen: Arc<Seen>) {
             Ok::<_, Infallible>(answer(request, seen).await)
         }
     });
-    let server = tonic::transport::Server::builder();
     server.serve_with_incoming(service, incoming).await.expect("the listener is ours");
 }
 

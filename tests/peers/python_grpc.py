@@ -89,6 +89,11 @@ drain.grace = "0s"
 listen = "127.0.0.1:0"
 protocol = "h2c"
 
+[listeners.aging]
+listen = "127.0.0.1:0"
+protocol = "h2c"
+connection_age_max = "200ms"
+
 [listeners.secure]
 listen = "127.0.0.1:0"
 tls.certificates = [{{ cert = "site.pem", key = "site.key" }}]
@@ -120,7 +125,7 @@ def start(binary, folder, port):
 def channel_to(listener, ready, folder, options=()):
     port = ready["listeners"][listener].rsplit(":", 1)[1]
     options = [("grpc.max_receive_message_length", -1), *options]
-    if listener == "plain":
+    if listener != "secure":
         return grpc.insecure_channel(f"127.0.0.1:{port}", options=options)
     with open(os.path.join(folder, "site.pem"), "rb") as file:
         trusted = grpc.ssl_channel_credentials(file.read())
@@ -226,12 +231,30 @@ def pings(ready, folder, held):
         must(held.cancelled.acquire(timeout=SOON), "the server's call goes on")
 
 
+def ages(ready, folder, held):
+    """Connections that end every 200 ms, beside a talk that began on the first."""
+    with channel_to("aging", ready, folder) as channel:
+        call = channel.unary_stream(f"/{NAME}/Hold")(b"")
+        must(next(call) == b"held", "no message")
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            one_message_each_way(channel, held)
+        must(call.is_active(), call)
+        call.cancel()
+        must(held.cancelled.acquire(timeout=SOON), "the server's call goes on")
+        must(metric(ready, "evenkeel_connections_total", 'listener="aging"') > 5, "the connections have not ended")
+
+
+def metric(ready, name, label):
+    page = urllib.request.urlopen(f"http://{ready['admin']}/metrics", timeout=SOON).read().decode()
+    lines = [line for line in page.splitlines() if line.startswith(name + "{") and label in line]
+    return sum(int(line.rsplit(" ", 1)[1]) for line in lines)
+
+
 def counted(ready):
     """Every call has ended, and was counted in its class."""
-    page = urllib.request.urlopen(f"http://{ready['admin']}/metrics", timeout=SOON).read().decode()
-    lines = [line for line in page.splitlines() if line.startswith("evenkeel_grpc_calls_total")]
-    count = lambda label: sum(int(line.rsplit(" ", 1)[1]) for line in lines if f'class="{label}"' in line)
-    got = {label: count(label) for label in ("ok", "client_error", "server_error", "none")}
+    classes = ("ok", "client_error", "server_error", "none")
+    got = {label: metric(ready, "evenkeel_grpc_calls_total", f'class="{label}"') for label in classes}
     # For both listeners, and with the pings one more unary call and one more that is cancelled. At a deadline three watch the time: if it is
     # the server who ends the call first, it has a status.
     late = got["server_error"] - 2
@@ -263,6 +286,7 @@ def main(binary):
                         run(f"{listener}: {call.__name__.replace('_', ' ')}", call, channel, held)
             run("plain: pings", pings, ready, folder, held)
             run("what was counted", counted, ready)
+            run("aging: connections end, calls do not", ages, ready, folder, held)
         finally:
             proxy.terminate()
             if proxy.wait(timeout=SOON) != 0:
