@@ -13,28 +13,29 @@ use tonic::{Code, IntoRequest, Request, metadata::MetadataValue};
 /// One call of each kind, message by message where messages go both ways.
 async fn calls_of_all_kinds(client: &Client) {
     let mut request = Note::new("hello", 7).into_request();
-    request.metadata_mut().insert("x-words", "some words".parse().unwrap());
+    request.metadata_mut().insert("x-words", "some words".parse().expect("text"));
     request.metadata_mut().insert_bin("x-bytes-bin", MetadataValue::from_bytes(&[0, 10, 255]));
-    let answer = client.unary(ECHO, request).await.unwrap();
-    assert_eq!(answer.metadata().get("x-words").unwrap(), "some words");
-    assert_eq!(answer.metadata().get_bin("x-bytes-bin").unwrap().to_bytes().unwrap()[..], [0, 10, 255]);
+    let answer = client.unary(ECHO, request).await.expect("an answer");
+    assert_eq!(answer.metadata().get("x-words").expect("text"), "some words");
+    let bytes = answer.metadata().get_bin("x-bytes-bin").and_then(|value| value.to_bytes().ok()).expect("bytes");
+    assert_eq!(bytes[..], [0, 10, 255]);
     assert_eq!(answer.into_inner(), Note::new("hello", 7));
 
-    let mut down = client.down(COUNT, Note::new("", 1_000)).await.unwrap().into_inner();
+    let mut down = client.down(COUNT, Note::new("", 1_000)).await.expect("a head").into_inner();
     let (notes, end) = all(&mut down).await;
     assert!(notes.iter().map(|note| note.number).eq(0..1_000) && end.is_none(), "{end:?}");
 
     let up = tokio_stream::iter((0..1_000).map(|n| Note::new("", n)));
-    assert_eq!(client.up(SUM, up).await.unwrap().into_inner(), Note::new("1000", 499_500));
+    assert_eq!(client.up(SUM, up).await.expect("an answer").into_inner(), Note::new("1000", 499_500));
 
     let (say, said) = mpsc::channel(1);
-    let mut heard = client.both(CHAT, ReceiverStream::new(said)).await.unwrap().into_inner();
+    let mut heard = client.both(CHAT, ReceiverStream::new(said)).await.expect("a head").into_inner();
     for n in 0..50 {
-        say.send(Note::new("turn", n)).await.unwrap();
-        assert_eq!(next(&mut heard).await.unwrap(), Some(Note::new("turn", n)), "nothing is held back");
+        say.send(Note::new("turn", n)).await.expect("the call goes on");
+        assert_eq!(next(&mut heard).await.expect("a whole answer"), Some(Note::new("turn", n)), "nothing is held back");
     }
     drop(say);
-    assert_eq!(next(&mut heard).await.unwrap(), None);
+    assert_eq!(next(&mut heard).await.expect("a whole answer"), None);
 }
 
 #[tokio::test]

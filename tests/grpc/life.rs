@@ -209,7 +209,7 @@ const HEADER: &str = "PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n";
 
 async fn client_is_whom_the_header_names(proxy: &Proxy, client: &Client) {
     for n in 0..2 {
-        client.unary(ECHO, Note::new("", n)).await.unwrap();
+        client.unary(ECHO, Note::new("", n)).await.expect("an answer");
     }
     let log = proxy.access_log_with(2).await;
     assert!(log.iter().all(|line| line["client"] == "203.0.113.7" && line["grpc_status"] == 0), "{log:?}");
