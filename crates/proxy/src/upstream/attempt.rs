@@ -1,6 +1,11 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
+use super::{
+    connect,
+    identity::Identity,
+    lease::{Lease, Over},
+    replay::Replay,
+};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -8,7 +13,6 @@ use crate::{
     request::{Exchange, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
-use evenkeel_model::UpstreamProtocol;
 use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
@@ -42,15 +46,6 @@ pub(super) struct Failure {
 /// Pooled connections in a row that may turn out to be dead before a new one is made.
 const STALE_MAX: usize = 2;
 
-/// Over which connection an attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    /// An idle one, if there is any.
-    Pooled,
-    /// A new one.
-    Fresh,
-}
-
 /// Makes one attempt at one endpoint.
 pub(super) async fn run(
     upstream: &Rc<LocalUpstream>,
@@ -62,14 +57,8 @@ pub(super) async fn run(
     let identity = Identity::wanted(upstream, exchange.connection().map(|client| &**client));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
-        let lease = match upstream.part.settings.protocol {
-            UpstreamProtocol::H2c => Lease::Http2(http2::stream(upstream, endpoint, &identity, exchange).await?),
-            UpstreamProtocol::Http1 => {
-                let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
-                let surely = !replay.is_repeatable();
-                Lease::Http1(whole(upstream, endpoint, &identity, idle, surely, exchange).await?)
-            }
-        };
+        let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
+        let lease = Lease::obtain(upstream, endpoint, &identity, idle, !replay.is_repeatable(), exchange).await?;
         exchange.connected();
         let reused = lease.is_reused();
         // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
@@ -87,29 +76,6 @@ pub(super) async fn run(
     }
 }
 
-/// A connection of HTTP/1.1 for this request alone.
-async fn whole(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    connection: Over,
-    surely: bool,
-    exchange: &Exchange,
-) -> Result<pool::Lease, Failure> {
-    let pooled = match connection {
-        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), identity, surely),
-        Over::Fresh => None,
-    };
-    let cells = upstream.part.cells.cell(exchange.worker().id);
-    if let Some(lease) = pooled {
-        cells.pool_hits.inc();
-        return Ok(lease);
-    }
-    cells.pool_misses.inc();
-    // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-    Box::pin(connect::connect(upstream, endpoint, identity, exchange)).await
-}
-
 async fn over(
     mut lease: Lease,
     upstream: &LocalUpstream,
@@ -121,7 +87,7 @@ async fn over(
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
     let timer = lease.timer();
-    let request = replay.request(exchange);
+    let request = replay.request(lease.protocol(), exchange);
     let answer = match &mut lease {
         Lease::Http1(lease) => {
             if exchange.upgrade().is_some() {

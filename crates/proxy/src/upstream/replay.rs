@@ -7,8 +7,9 @@
 use crate::{
     body::Body,
     request::{CHUNKED, Exchange, plain_length},
+    worker::LocalUpstream,
 };
-use evenkeel_model::UpstreamProtocol;
+use evenkeel_model::Protocol;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
     uri::{self, Authority, Scheme},
@@ -18,15 +19,16 @@ use tokio::sync::watch;
 /// By which a server knows that it has seen a request before (draft-ietf-httpapi-idempotency-key-header-07, section 2).
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A request that can be made again.
+/// A request that can be made again, in the version that is spoken on the connection at hand.
 pub(super) struct Replay<'r> {
     request: &'r mut Request<Body>,
     /// Whether `request` is still, or again, in its place.
     there: bool,
     method: Method,
     uri: Uri,
-    version: Version,
-    /// Its fields, as `write_fields` makes them.
+    /// Of the endpoint, for HTTP/2.
+    scheme: Scheme,
+    /// Its fields in HTTP/1.1, as `write_fields` makes them.
     fields: Vec<u8>,
     bodiless: bool,
     idempotent: bool,
@@ -36,48 +38,62 @@ pub(super) struct Replay<'r> {
 
 impl<'r> Replay<'r> {
     /// Gives a request that is ready to leave the one right framing.
-    pub(super) fn of(request: &'r mut Request<Body>, protocol: UpstreamProtocol, exchange: &Exchange) -> Self {
-        // Over HTTP/2 hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
-        let waits = exchange.upload().filter(|_| waits_for_agreement(request) && protocol == UpstreamProtocol::Http1);
+    pub(super) fn of(request: &'r mut Request<Body>, upstream: &LocalUpstream, exchange: &Exchange) -> Self {
+        let waits = exchange.upload().filter(|_| waits_for_agreement(request));
         let agreed = waits.map(|upload| {
             let (agreed, receiver) = watch::channel(false);
             upload.wait_for(receiver);
             agreed
         });
         frame(request, exchange);
-        if protocol == UpstreamProtocol::H2c {
-            translate(request, exchange.upstream_name());
-        }
         let mut fields = exchange.worker().spare_head();
         write_fields(request.headers(), &mut fields);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
-        // HTTP/2 takes the begin of a body at once, and refuses a stream after that (RFC 9113, section 8.7).
-        if let (true, Some(upload)) = (keyed || protocol == UpstreamProtocol::H2c, exchange.upload()) {
+        if let (true, Some(upload)) = (keyed, exchange.upload()) {
             upload.keep();
         }
         let idempotent = keyed || method.is_idempotent();
         let bodiless = exchange.upload().is_none();
-        let version = request.version();
-        Self { method, uri, version, fields, bodiless, idempotent, agreed, request, there: true }
+        let scheme = if upstream.part.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        Self { method, uri, scheme, fields, bodiless, idempotent, agreed, request, there: true }
     }
 
-    /// The request; made again if it has been taken before.
-    pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
+    /// The request in this version; made again if it has been taken before, or was in another one.
+    pub(super) fn request(&mut self, protocol: Protocol, exchange: &Exchange) -> Request<Body> {
         let mut request = std::mem::take(self.request);
-        if !std::mem::take(&mut self.there) {
+        let there = std::mem::take(&mut self.there);
+        if !there {
             *request.body_mut() = Body::again(exchange.upload());
+        }
+        if !there || request.version() == Version::HTTP_2 {
             *request.method_mut() = self.method.clone();
             *request.uri_mut() = self.uri.clone();
-            *request.version_mut() = self.version;
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().clear();
             read_fields(&self.fields, request.headers_mut());
         }
-        if let Some(agreed) = self.agreed.clone() {
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
+        match protocol {
+            Protocol::Http11 => {
+                if let Some(agreed) = self.agreed.clone() {
+                    hyper::ext::on_informational(&mut request, move |response| {
+                        if response.status() == StatusCode::CONTINUE {
+                            agreed.send_replace(true);
+                        }
+                    });
+                }
+            }
+            Protocol::Http2 => {
+                // hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
+                if let Some(agreed) = &self.agreed {
                     agreed.send_replace(true);
                 }
-            });
+                // The begin of a body is taken at once, and a stream may be refused after that (RFC 9113, section 8.7).
+                if let Some(upload) = exchange.upload() {
+                    upload.keep();
+                }
+                translate(&mut request, &self.scheme, exchange.upstream_name());
+            }
         }
         request
     }
@@ -190,7 +206,7 @@ fn frame(request: &mut Request<Body>, exchange: &Exchange) {
 
 /// From HTTP/1.1 to HTTP/2 (RFC 9113, section 8.3.1): the authority in its place instead of a Host field, and no field that concerns
 /// one connection. `TE: trailers` stays: without it servers of gRPC refuse a call.
-fn translate(request: &mut Request<Body>, otherwise: &str) {
+fn translate(request: &mut Request<Body>, scheme: &Scheme, otherwise: &str) {
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
     let host = headers.remove(header::HOST);
@@ -199,7 +215,7 @@ fn translate(request: &mut Request<Body>, otherwise: &str) {
     }
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme.clone());
     parts.authority = authority.or_else(|| otherwise.parse().ok());
     parts.path_and_query = request.uri().path_and_query().cloned();
     // A request without an authority is one that no server understands; h2 refuses it as well.
