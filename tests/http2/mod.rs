@@ -10,6 +10,8 @@ mod life;
 mod origin;
 mod secured;
 mod site;
+mod socket;
 mod talk;
 mod tls;
 mod translation;
+mod websocket;

@@ -23,6 +23,10 @@ impl ClientIo {
         Self { stream, connection, flushed: true }
     }
 
+    pub(super) fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),

@@ -10,7 +10,7 @@ use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
-    request::{Exchange, prepare_response},
+    request::{Exchange, agree_on_websocket, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
 use evenkeel_net::tls::refused_later;
@@ -175,7 +175,12 @@ fn accept(
         malformed::response_head(cause, &response, exchange);
         broken(cause)
     })?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    agree_on_websocket(&mut response, exchange).map_err(|cause| {
+        malformed::response_head(cause, &response, exchange);
+        broken(cause)
+    })?;
+    if switches {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
         let switched = match lease {
             Lease::Http1(lease) => lease.switch(idle),

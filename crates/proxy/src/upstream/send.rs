@@ -33,6 +33,9 @@ pub(crate) async fn send(
     upstream.part.retries.on_request(exchange.worker().timers.now());
     let protocol = upstream.part.settings.protocol;
     if !protocol.offers().contains(&Protocol::Http11) {
+        if exchange.extended().is_some() {
+            return Err(ProxyError::UpgradeRefused);
+        }
         // HTTP/2 has no Upgrade (RFC 9113, section 8.6); a server may ignore it, and so do we (RFC 9110, section 7.8).
         exchange.stays_http();
     }
