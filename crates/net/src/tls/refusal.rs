@@ -46,7 +46,7 @@ fn inside(error: &io::Error) -> Option<&Error> {
 fn of_the_socket(error: &io::Error, offered: &[Protocol]) -> String {
     match error.kind() {
         // Some servers close before their alert is out.
-        io::ErrorKind::UnexpectedEof if *offered == [Protocol::Http2] => {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if *offered == [Protocol::Http2] => {
             "it closed the connection in the handshake; perhaps it does not speak h2 (ALPN)".to_owned()
         }
         io::ErrorKind::UnexpectedEof => "it closed the connection in the handshake".to_owned(),
