@@ -328,6 +328,7 @@ async fn a_tunnel_is_counted_while_it_lives_and_logged_once_at_its_end() {
     let said = (&line["method"], &line["status"], &line["reason"], &line["path"]);
     assert_eq!(said, (&"CONNECT".into(), &200.into(), &"".into(), &"/echo".into()), "{line}");
     assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&12.into(), &12.into()), "{line}");
+    assert_eq!(line["host"], "a.test", "{line}");
     assert_eq!(line["endpoint"], origin.place.to_string(), "{line}");
     assert!(line["total"].as_f64().unwrap() >= 0.3 && line["response_head"].as_f64().unwrap() < 0.3, "{line}");
     let metrics = proxy.metrics().await;
