@@ -57,6 +57,26 @@ async fn a_request_that_one_endpoint_refuses_in_http_2_is_whole_at_another_in_ht
 }
 
 #[tokio::test]
+async fn an_upload_that_waits_to_be_asked_for_is_asked_for_in_either_version() {
+    let site = Site::new();
+    let (new, old) = (site.origin().await, Origin::http1().tls(&site.speaking(&["http/1.1"])).start().await);
+    for place in [new.place.to_string(), old.to_string()] {
+        let proxy = site.before([&place], AUTO).start().await;
+        let mut wire = proxy.wire().await;
+        wire.send("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+        let agreed = "HTTP/1.1 100 Continue\r\n\r\n";
+        assert_eq!(wire.bytes(agreed.len()).await, agreed.as_bytes());
+
+        wire.send("hello").await;
+
+        let answer = wire.response().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().contains("hello"), "{answer:?}");
+        proxy.is_idle().await;
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_may_change_its_choice() {
     let site = Site::new();
     let origin = site.origin().await;
