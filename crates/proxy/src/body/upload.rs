@@ -6,6 +6,7 @@
 use super::BodyError;
 use crate::{
     connection::ClientConnection,
+    request::detach,
     worker::{Pace, Timer},
 };
 use bytes::Bytes;
@@ -295,6 +296,7 @@ pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in forwarded {
                 trailers.remove(name);
             }
+            detach(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

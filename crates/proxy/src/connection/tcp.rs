@@ -70,6 +70,7 @@ async fn connect(
     connection.clock().clear();
     let target = tcp.part.find(session.name()).ok_or(Some(fault))?;
     session.leads_to(target);
+    client.learn_reached();
     let endpoint = dial(tcp.snapshot.upstream(target.upstream), connection, session).await?;
     Ok((early, endpoint))
 }

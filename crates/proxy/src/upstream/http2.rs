@@ -15,7 +15,7 @@ use crate::{
     body::Body,
     error::{MalformedResponse, ProxyError},
     malformed,
-    request::Exchange,
+    request::{Exchange, detach},
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
 use evenkeel_net::ConnectError;
@@ -272,6 +272,7 @@ impl Stream {
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         // hyper may still be sending the body when the answer is complete.
         request.body_mut().holds(Rc::clone(&self.slot));
+        detach(request.headers_mut());
         self.slot.connection.sender.borrow_mut().try_send_request(request)
     }
 

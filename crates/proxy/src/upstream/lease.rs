@@ -1,12 +1,38 @@
 //! What a request has of a connection to an endpoint, from its head to the last byte of its answer.
 
-use super::{attempt::Failure, connect, http2, identity::Identity, pool};
+use super::{attempt::Failure, connect, http1::Decoder, http2, identity::Identity, pool};
 use crate::{
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Timer, Worker},
 };
 use evenkeel_model::{Protocol, UpstreamProtocol};
+use http_body::{Body, SizeHint};
+use hyper::body::Incoming;
 use std::rc::Rc;
+
+/// What comes behind the head of an answer.
+pub(crate) enum Coming {
+    /// Bytes of the connection, and which of them.
+    Http1(Decoder),
+    /// Frames of a stream.
+    Http2(Incoming),
+}
+
+impl Coming {
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Http2(incoming) => incoming.size_hint(),
+        }
+    }
+}
 
 /// A connection on loan, or a stream of one.
 pub(crate) enum Lease {
@@ -80,15 +106,7 @@ impl Lease {
             Some(attempt) => attempt.declined(),
             None => {}
         }
-        connect::speak(stream, identity, endpoint, exchange).await.map(Self::Http1)
-    }
-
-    /// What is spoken on it.
-    pub(super) fn protocol(&self) -> Protocol {
-        match self {
-            Self::Http1(_) => Protocol::Http11,
-            Self::Http2(_) => Protocol::Http2,
-        }
+        Ok(Self::Http1(pool::Lease::fresh(stream, identity, endpoint, exchange.worker())))
     }
 
     fn worker(&self) -> &Rc<Worker> {

@@ -1,7 +1,7 @@
 //! What is needed to send a request a second time.
 //!
-//! hyper takes a request for good once it has begun to write it. So its head is remembered, as bytes in a buffer that the worker uses
-//! again and again: that costs less than to share each value, which is two locked instructions. The body can be sent again as long
+//! Over HTTP/1.1 a request stays in its place, and only its body is taken. Over HTTP/2 hyper takes all of it, for good once it has begun to
+//! write it; so its head is remembered, as bytes in a buffer that the worker uses again and again. The body can be sent again as long
 //! as nothing of it was taken, or all of that was kept: only what a client has marked with a key is.
 
 use crate::{
@@ -9,9 +9,10 @@ use crate::{
     request::{CHUNKED, Exchange, plain_length},
     worker::LocalUpstream,
 };
+use bytes::Bytes;
 use evenkeel_model::Protocol;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{self, Authority, Scheme},
 };
 use tokio::sync::watch;
@@ -22,14 +23,18 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// A request that can be made again, in the version that is spoken on the connection at hand.
 pub(super) struct Replay<'r> {
     request: &'r mut Request<Body>,
-    /// Whether `request` is still, or again, in its place.
+    /// Whether its body is still, or again, in its place.
     there: bool,
+    /// Whether its head is, in HTTP/1.1.
+    headed: bool,
     method: Method,
     uri: Uri,
     /// Of the endpoint, for HTTP/2.
     scheme: Scheme,
-    /// Its fields in HTTP/1.1, as `write_fields` makes them.
+    /// Its fields in HTTP/1.1, as `write_fields` makes them. HTTP/1.1 needs no copy, for it leaves the request where it is.
     fields: Vec<u8>,
+    /// A body that no client sends.
+    full: Option<Bytes>,
     bodiless: bool,
     idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
@@ -46,59 +51,70 @@ impl<'r> Replay<'r> {
             agreed
         });
         frame(request, exchange);
-        let mut fields = exchange.worker().spare_head();
-        write_fields(request.headers(), &mut fields);
+        let mut fields = Vec::new();
+        if upstream.part.settings.protocol.offers().contains(&Protocol::Http2) {
+            fields = exchange.worker().spare_head();
+            write_fields(request.headers(), &mut fields);
+        }
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
         if let (true, Some(upload)) = (keyed, exchange.upload()) {
             upload.keep();
         }
         let idempotent = keyed || method.is_idempotent();
+        let full = request.body().full();
         let bodiless = exchange.upload().is_none();
         let scheme = if upstream.part.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Self { method, uri, scheme, fields, bodiless, idempotent, agreed, request, there: true }
+        Self { method, uri, scheme, fields, full, bodiless, idempotent, agreed, request, there: true, headed: true }
     }
 
-    /// The request in this version; made again if it has been taken before, or was in another one.
-    pub(super) fn request(&mut self, protocol: Protocol, exchange: &Exchange) -> Request<Body> {
+    /// Makes whole again what earlier attempts have taken. The body may be taken anew.
+    fn restore(&mut self, exchange: &Exchange) {
+        if !std::mem::take(&mut self.there) {
+            *self.request.body_mut() = self.body(exchange);
+        }
+        if !std::mem::replace(&mut self.headed, true) {
+            *self.request.method_mut() = self.method.clone();
+            *self.request.uri_mut() = self.uri.clone();
+            *self.request.version_mut() = Version::HTTP_11;
+            self.request.headers_mut().clear();
+            read_fields(&self.fields, self.request.headers_mut());
+        }
+    }
+
+    /// The request for HTTP/1.1, with its body, which may be taken.
+    pub(super) fn lend(&mut self, exchange: &Exchange) -> &mut Request<Body> {
+        self.restore(exchange);
+        self.request
+    }
+
+    /// Who waits for the endpoint's `100 Continue`.
+    pub(super) fn agreed(&self) -> Option<watch::Sender<bool>> {
+        self.agreed.clone()
+    }
+
+    fn body(&self, exchange: &Exchange) -> Body {
+        self.full.clone().map_or_else(|| Body::again(exchange.upload()), Body::from)
+    }
+
+    /// The request for HTTP/2.
+    pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
+        self.restore(exchange);
+        self.headed = false;
         let mut request = std::mem::take(self.request);
-        let there = std::mem::take(&mut self.there);
-        if !there {
-            *request.body_mut() = Body::again(exchange.upload());
+        // hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
+        if let Some(agreed) = &self.agreed {
+            agreed.send_replace(true);
         }
-        if !there || request.version() == Version::HTTP_2 {
-            *request.method_mut() = self.method.clone();
-            *request.uri_mut() = self.uri.clone();
-            *request.version_mut() = Version::HTTP_11;
-            request.headers_mut().clear();
-            read_fields(&self.fields, request.headers_mut());
+        // The begin of a body is taken at once, and a stream may be refused after that (RFC 9113, section 8.7).
+        if let Some(upload) = exchange.upload() {
+            upload.keep();
         }
-        match protocol {
-            Protocol::Http11 => {
-                if let Some(agreed) = self.agreed.clone() {
-                    hyper::ext::on_informational(&mut request, move |response| {
-                        if response.status() == StatusCode::CONTINUE {
-                            agreed.send_replace(true);
-                        }
-                    });
-                }
-            }
-            Protocol::Http2 => {
-                // hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
-                if let Some(agreed) = &self.agreed {
-                    agreed.send_replace(true);
-                }
-                // The begin of a body is taken at once, and a stream may be refused after that (RFC 9113, section 8.7).
-                if let Some(upload) = exchange.upload() {
-                    upload.keep();
-                }
-                translate(&mut request, &self.scheme, exchange.upstream_name());
-            }
-        }
+        translate(&mut request, &self.scheme, exchange.upstream_name());
         request
     }
 
-    /// hyper gave it back untouched.
+    /// hyper gave it back as it was.
     pub(super) fn returned(&mut self, request: Request<Body>) {
         *self.request = request;
         self.there = true;

@@ -84,6 +84,12 @@ impl Frame {
         Some(u32::from_be_bytes(self.payload.last_chunk().copied()?))
     }
 
+    /// Whether nothing follows on its stream.
+    #[must_use]
+    pub fn ends_stream(&self) -> bool {
+        matches!(self.kind, Self::DATA | Self::HEADERS) && self.flags & Self::END_STREAM != 0
+    }
+
     /// The code of GOAWAY, which may have text behind it.
     #[must_use]
     pub fn goaway_code(&self) -> Option<u32> {
@@ -145,7 +151,14 @@ impl FrameWire {
     /// When nobody accepts there.
     pub async fn to(place: &Place, settings: &[(u16, u32)]) -> Self {
         let socket = in_time("a connection", place.connect()).await;
-        let socket = socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}"));
+        Self::begun(socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}")), settings).await
+    }
+
+    /// The same over a connection that is there, such as one within TLS.
+    ///
+    /// # Panics
+    /// When the peer has closed.
+    pub async fn begun(socket: Socket, settings: &[(u16, u32)]) -> Self {
         let mut wire = Self::over(socket);
         let begin = [PREFACE, &greeting(settings).bytes()].concat();
         wire.try_send(&begin).await.expect("a fresh connection takes a few bytes");
