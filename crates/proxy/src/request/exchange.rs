@@ -15,7 +15,8 @@ use crate::{
 use evenkeel_balance::{HashKey, InFlight};
 use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
 use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -74,7 +75,7 @@ pub(crate) struct Exchange {
     /// Present: it is an extended CONNECT of HTTP/2, and its endpoint must answer this to our key.
     extended: Option<Box<HeaderValue>>,
     /// Present: it is a call of gRPC.
-    call: Option<grpc::Call>,
+    pub(super) call: Option<grpc::Call>,
     /// Bytes that a tunnel has carried from the client.
     carried: u64,
     pub(super) id: u64,
@@ -141,7 +142,7 @@ impl Exchange {
     }
 
     /// Whether the client speaks HTTP/2: then a fault ends its stream and not its connection.
-    pub(super) fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.is_http2())
     }
 
@@ -278,6 +279,11 @@ impl Exchange {
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let closing = !switching
             && self.connection.as_ref().is_some_and(|connection| connection.closing() && !connection.is_http2());
+        if let Some(call) = &mut self.call
+            && response.body().is_end_stream()
+        {
+            call.ends(response.headers());
+        }
         response.body_mut().belongs_to(self);
         if closing {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -340,6 +346,13 @@ impl Exchange {
 
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
+    }
+
+    /// The answer ends with these.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(call) = &mut self.call {
+            call.ends(trailers);
+        }
     }
 
     pub(crate) fn ends(&mut self, end: End) {
@@ -429,6 +442,9 @@ impl Drop for Exchange {
         }
         if let Some(reason) = self.reason {
             cells.local(reason).inc();
+        }
+        if let Some(call) = &self.call {
+            cells.grpc(call.class()).inc();
         }
         if let Some(said) = self.said.take() {
             super::record::write(self, &said, took);

@@ -9,7 +9,7 @@ use super::{
     replay::Replay,
 };
 use crate::{
-    body::{Body, Download, Fault, Limits},
+    body::{Body, Download, Fault, Join, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
     request::{Exchange, agree_on_websocket, prepare_response},
@@ -90,8 +90,8 @@ async fn over(
     let timer = lease.timer();
     let answer = match &mut lease {
         Lease::Http1(lease) => {
-            let agreed = replay.agreed();
-            let answer = pin!(lease.send(replay.lend(exchange), agreed));
+            let (request, agreed) = replay.lend(exchange);
+            let answer = pin!(lease.send(request, agreed));
             let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
             answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
@@ -113,6 +113,10 @@ async fn over(
             Err(judge(&lost, returned, &lease, upstream, exchange))
         }
         Err(None) => {
+            // A call's own deadline may be shorter than any good answer takes.
+            if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
+                stream.timed_out();
+            }
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
             Err(Failure { error, sent: Sent::Answered })
         }
@@ -167,6 +171,9 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
+    if let Lease::Http2(stream) = &lease {
+        stream.head_arrived();
+    }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
@@ -203,7 +210,10 @@ fn accept(
     let total = exchange.time_left(timeouts.total);
     let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
-    Ok(response.map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none()))))
+    // Nobody else counts frames.
+    let join = if exchange.is_http2() { Join::WhatIsThere } else { Join::Never };
+    Ok(response
+        .map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none(), join))))
 }
 
 /// What has happened instead of the head of an answer.

@@ -1,4 +1,4 @@
-//! Makes a connection to an endpoint, for `lease`. `http1` and `http2` speak on it.
+//! Makes a connection to an endpoint. `lease` decides what is to be spoken on it, `http1` and `http2` speak.
 
 use super::{
     announcement::Announcement,

@@ -10,7 +10,6 @@ use crate::{
     worker::LocalUpstream,
 };
 use bytes::Bytes;
-use evenkeel_model::Protocol;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{self, Authority, Scheme},
@@ -23,22 +22,29 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// A request that can be made again, in the version that is spoken on the connection at hand.
 pub(super) struct Replay<'r> {
     request: &'r mut Request<Body>,
-    /// Whether its body is still, or again, in its place.
-    there: bool,
-    /// Whether its head is, in HTTP/1.1.
-    headed: bool,
-    method: Method,
-    uri: Uri,
+    /// Whether the head of `request` is in its place, and in HTTP/1.1.
+    head_there: bool,
+    /// Whether its body is in its place.
+    body_there: bool,
+    /// Present once hyper has been given the request.
+    original: Option<Original>,
     /// Of the endpoint, for HTTP/2.
     scheme: Scheme,
-    /// Its fields in HTTP/1.1, as `write_fields` makes them. HTTP/1.1 needs no copy, for it leaves the request where it is.
-    fields: Vec<u8>,
     /// A body that no client sends.
     full: Option<Bytes>,
+    to_head: bool,
     bodiless: bool,
     idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
     agreed: Option<watch::Sender<bool>>,
+}
+
+/// The head of a request in HTTP/1.1.
+struct Original {
+    method: Method,
+    uri: Uri,
+    /// As `write_fields` makes them.
+    fields: Vec<u8>,
 }
 
 impl<'r> Replay<'r> {
@@ -51,57 +57,41 @@ impl<'r> Replay<'r> {
             agreed
         });
         frame(request, exchange);
-        let mut fields = Vec::new();
-        if upstream.part.settings.protocol.offers().contains(&Protocol::Http2) {
-            fields = exchange.worker().spare_head();
-            write_fields(request.headers(), &mut fields);
-        }
-        let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
         if let (true, Some(upload)) = (keyed, exchange.upload()) {
             upload.keep();
         }
-        let idempotent = keyed || method.is_idempotent();
-        let full = request.body().full();
-        let bodiless = exchange.upload().is_none();
-        let scheme = if upstream.part.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        Self { method, uri, scheme, fields, full, bodiless, idempotent, agreed, request, there: true, headed: true }
-    }
-
-    /// Makes whole again what earlier attempts have taken. The body may be taken anew.
-    fn restore(&mut self, exchange: &Exchange) {
-        if !std::mem::take(&mut self.there) {
-            *self.request.body_mut() = self.body(exchange);
-        }
-        if !std::mem::replace(&mut self.headed, true) {
-            *self.request.method_mut() = self.method.clone();
-            *self.request.uri_mut() = self.uri.clone();
-            *self.request.version_mut() = Version::HTTP_11;
-            self.request.headers_mut().clear();
-            read_fields(&self.fields, self.request.headers_mut());
+        Self {
+            head_there: true,
+            body_there: true,
+            original: None,
+            scheme: if upstream.part.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP },
+            full: request.body().full(),
+            to_head: *request.method() == Method::HEAD,
+            bodiless: exchange.upload().is_none(),
+            idempotent: keyed || request.method().is_idempotent(),
+            agreed,
+            request,
         }
     }
 
-    /// The request for HTTP/1.1, with its body, which may be taken.
-    pub(super) fn lend(&mut self, exchange: &Exchange) -> &mut Request<Body> {
+    /// The request in HTTP/1.1, whose body may be taken; and who waits for the endpoint's `100 Continue`.
+    pub(super) fn lend(&mut self, exchange: &Exchange) -> (&mut Request<Body>, Option<watch::Sender<bool>>) {
         self.restore(exchange);
-        self.request
+        self.body_there = false;
+        (self.request, self.agreed.clone())
     }
 
-    /// Who waits for the endpoint's `100 Continue`.
-    pub(super) fn agreed(&self) -> Option<watch::Sender<bool>> {
-        self.agreed.clone()
-    }
-
-    fn body(&self, exchange: &Exchange) -> Body {
-        self.full.clone().map_or_else(|| Body::again(exchange.upload()), Body::from)
-    }
-
-    /// The request for HTTP/2.
+    /// The request in HTTP/2, for good.
     pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
         self.restore(exchange);
-        self.headed = false;
-        let mut request = std::mem::take(self.request);
+        (self.head_there, self.body_there) = (false, false);
+        if self.original.is_none() {
+            let mut fields = exchange.worker().spare_head();
+            write_fields(self.request.headers(), &mut fields);
+            let (method, uri) = (self.request.method().clone(), self.request.uri().clone());
+            self.original = Some(Original { method, uri, fields });
+        }
         // hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
         if let Some(agreed) = &self.agreed {
             agreed.send_replace(true);
@@ -110,19 +100,36 @@ impl<'r> Replay<'r> {
         if let Some(upload) = exchange.upload() {
             upload.keep();
         }
+        let mut request = std::mem::take(self.request);
         translate(&mut request, &self.scheme, exchange.upstream_name());
         request
     }
 
-    /// hyper gave it back as it was.
+    /// Puts everything into its place.
+    fn restore(&mut self, exchange: &Exchange) {
+        if !std::mem::replace(&mut self.body_there, true) {
+            let again = || Body::again(exchange.upload());
+            *self.request.body_mut() = self.full.clone().map_or_else(again, Body::from);
+        }
+        if let (false, Some(original)) = (self.head_there, &self.original) {
+            *self.request.method_mut() = original.method.clone();
+            *self.request.uri_mut() = original.uri.clone();
+            *self.request.version_mut() = Version::HTTP_11;
+            self.request.headers_mut().clear();
+            read_fields(&original.fields, self.request.headers_mut());
+        }
+        self.head_there = true;
+    }
+
+    /// hyper gave it back untouched.
     pub(super) fn returned(&mut self, request: Request<Body>) {
         *self.request = request;
-        self.there = true;
+        self.body_there = true;
     }
 
     /// Whether nothing of the body is gone for good.
     pub(super) fn is_possible(&self, exchange: &Exchange) -> bool {
-        self.there || exchange.upload().is_none_or(|upload| upload.can_begin_again())
+        self.body_there || exchange.upload().is_none_or(|upload| upload.can_begin_again())
     }
 
     /// By its method, or by its client's word where that is taken.
@@ -136,7 +143,7 @@ impl<'r> Replay<'r> {
     }
 
     pub(super) fn is_head(&self) -> bool {
-        self.method == Method::HEAD
+        self.to_head
     }
 
     /// Gives the buffer back to the worker, and lets go of what was kept: there is an answer.
@@ -144,7 +151,9 @@ impl<'r> Replay<'r> {
         if let Some(upload) = exchange.upload() {
             upload.keep_no_more();
         }
-        exchange.worker().take_back_head(std::mem::take(&mut self.fields));
+        if let Some(original) = self.original.take() {
+            exchange.worker().take_back_head(original.fields);
+        }
     }
 }
 
