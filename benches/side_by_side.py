@@ -5,6 +5,7 @@
     benches/side_by_side.py                     CPU for a request, requests a second, latency, memory, system calls
     benches/side_by_side.py --mode tls          the same over TLS; handshake: a new connection with a full handshake for each request;
                                                 h2: HTTP/2 without TLS; tcp: a megabyte at a time through a TCP listener
+    benches/side_by_side.py --mode storm        requests over kept connections while a thousand TLS handshakes are in flight
     benches/side_by_side.py --mode start        from making the process to its first answer, and memory then
     benches/side_by_side.py --mode routes       a request among 10 000 routes against one among 10
     benches/side_by_side.py --mode reload       from saving a file with 10 000 endpoints to its effect
@@ -32,14 +33,14 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # nothing of a measurement stays in the checkout
 
-from side_by_side import mode_http, mode_reload, mode_routes, mode_start
+from side_by_side import mode_http, mode_reload, mode_routes, mode_start, mode_storm
 from side_by_side.fronts import FRONTS
 from side_by_side.peers import PEERS, REPOSITORY, Bench, Cores
 from side_by_side.processes import Broken, end_with_us, end_all
 from side_by_side.report import say, shout
 
 # Each measures and tells. A new way to load all peers is a front.
-MODES = {**dict.fromkeys(FRONTS, mode_http), "start": mode_start, "routes": mode_routes, "reload": mode_reload}
+MODES = {**dict.fromkeys(FRONTS, mode_http), "start": mode_start, "routes": mode_routes, "reload": mode_reload, "storm": mode_storm}
 WITHOUT_PEERS = ("routes", "reload")
 
 
@@ -73,13 +74,14 @@ def read_options():
     parser.add_argument("--rounds", type=int, default=5, help="of each peer (5)")
     parser.add_argument("--seconds", type=int, default=4, help="of load in a round (4)")
     parser.add_argument("--connections", type=int, default=64, help="kept open by the load (64)")
+    parser.add_argument("--handshakes", type=int, default=1000, help="in flight, with --mode storm (1000)")
     parser.add_argument("--peers", default=",".join(PEERS), help="which, in this order (%(default)s)")
     parser.add_argument("--binary", type=Path, default=REPOSITORY / "target/release/evenkeel", help="of evenkeel (target/release/evenkeel)")
     parser.add_argument("--cores", default=None, metavar="PROXY,LOAD", help="two cores (the first two that may be used)")
     parser.add_argument("--json", action="store_true", help="print the result, every round included, as JSON")
     options = parser.parse_args()
-    if min(options.rounds, options.seconds, options.connections) < 1:
-        parser.error("--rounds, --seconds and --connections are at least 1")
+    if min(options.rounds, options.seconds, options.connections, options.handshakes) < 1:
+        parser.error("--rounds, --seconds, --connections and --handshakes are at least 1")
     options.peers = options.peers.split(",")
     if unknown := [name for name in options.peers if name not in PEERS]:
         parser.error(f"unknown peer {unknown[0]}: there are {', '.join(PEERS)}")

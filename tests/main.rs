@@ -28,6 +28,7 @@ mod packaging;
 mod proxy_protocol;
 mod proxy_status;
 mod rates;
+mod real_peers;
 mod reload;
 mod reload_under_load;
 mod routing;

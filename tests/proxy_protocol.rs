@@ -389,7 +389,9 @@ async fn a_connection_from_before_a_reload_is_not_used_with_the_new_setting() {
 
     assert_eq!(origin.connections(), 2);
     assert!(origin.received(0).starts_with(b"GET "));
-    assert_eq!(header_on(&origin, 1)[0], "127.0.0.1");
+    let header = header_on(&origin, 1);
+    assert_eq!(header[..2], ["127.0.0.1", "127.0.0.1"]);
+    assert_eq!(header[3], proxy.web().port().to_string(), "where the client had connected to before");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ fn number(of: usize) -> f64 {
 }
 
 /// Bytes of a process in memory. proc(5): the second number of statm, in pages.
-fn resident(process: u32) -> u64 {
+pub(super) fn resident(process: u32) -> u64 {
     let statm = fs::read_to_string(format!("/proc/{process}/statm")).expect("the process lives");
     let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
     pages * rustix::param::page_size() as u64

@@ -3,6 +3,7 @@
 mod clients;
 mod endpoints;
 mod handshakes;
+mod idle;
 mod names;
 mod reload;
 mod requests;

@@ -87,6 +87,8 @@ _TLS = {
     "nginx": {"listen": " ssl", "tls": "ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:10m;"},
     "evenkeel": {"front": 'tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}'},
 }
+# A thousand may come at once.
+_STORM = {**_TLS, "nginx": {**_TLS["nginx"], "listen": " ssl backlog=4096"}, "haproxy": {"bind": _TLS["haproxy"]["bind"] + " backlog 4096"}}
 _H2C = {"haproxy": {"bind": " proto h2"}, "nginx": {"listen": " http2", "tls": "http2_max_concurrent_streams 128; keepalive_requests 1000000000;"},
         "evenkeel": {"front": 'protocol = "h2c"'}}
 _TCP = {"haproxy": {}, "evenkeel": {}}
@@ -95,6 +97,7 @@ FRONTS = {
     "http": Front("http", ("wrk", "wrk"), "http", _wrk("http"), _PLAIN),
     "tls": Front("tls", ("wrk", "wrk"), "https", _wrk("https"), _TLS, base="nginx"),
     "handshake": Front("handshake", ("openssl", "openssl"), "https", _s_time, _TLS, unit="handshake", base="nginx"),
+    "storm": Front("storm", ("openssl", "openssl"), "https", None, _STORM, base="nginx"),
     "h2": Front("h2", ("h2load", "nghttp2-client"), "http", _h2load, _H2C),
     "tcp": Front("tcp", ("wrk", "wrk"), "http", _wrk("http", "/big"), _TCP, template="-tcp", unit="megabyte"),
 }

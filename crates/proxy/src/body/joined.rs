@@ -71,6 +71,14 @@ impl<B: Body<Data = Bytes> + Unpin> Joined<B> {
         Self { body, join, gathered: None, waited: false, behind: None }
     }
 
+    pub(super) fn body(&self) -> &B {
+        &self.body
+    }
+
+    pub(super) fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
         loop {
             let Some(gathered) = &mut self.gathered else {

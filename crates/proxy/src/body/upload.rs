@@ -6,6 +6,7 @@
 use super::{BodyError, Join, Joined};
 use crate::{
     connection::ClientConnection,
+    request::detach,
     worker::{Pace, Timer},
 };
 use bytes::Bytes;
@@ -117,10 +118,11 @@ impl Upload {
         self.0.begun.get()
     }
 
-    /// From now on what is taken is kept, up to [`KEPT_MAX`].
+    /// From now on what is taken is kept, up to [`KEPT_MAX`]; too late once something was.
     pub(crate) fn keep(&self) {
-        debug_assert!(!self.begun(), "what has been taken is gone");
-        self.0.kept.replace(Some(Vec::new()));
+        if !self.begun() {
+            self.0.kept.replace(Some(Vec::new()));
+        }
     }
 
     /// No other attempt will be made.
@@ -300,6 +302,7 @@ pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in forwarded {
                 trailers.remove(name);
             }
+            detach(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

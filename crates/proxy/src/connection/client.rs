@@ -41,8 +41,8 @@ pub(crate) struct ClientConnection {
     listener: Rc<LocalListener>,
     /// For whom it speaks: who has connected, unless a PROXY header says another.
     peer: Cell<Peer>,
-    /// Where the peer has connected to.
-    reached: Cell<Option<SocketAddr>>,
+    /// Where the peer has connected to; empty until somebody says it or an endpoint is to be told.
+    reached: OnceCell<Option<SocketAddr>>,
     /// The peer's address as a field value; made with the first request.
     forwarded_for: OnceCell<HeaderValue>,
     /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
@@ -86,7 +86,7 @@ impl ClientConnection {
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
             peer: Cell::new(peer),
-            reached: Cell::new(None),
+            reached: OnceCell::new(),
             forwarded_for: OnceCell::new(),
             timer,
             stage: Cell::new(Stage::Head),
@@ -131,11 +131,21 @@ impl ClientConnection {
 
     /// Where the peer has connected to, when that is an address.
     pub(crate) fn reached(&self) -> Option<SocketAddr> {
-        self.reached.get()
+        self.reached.get().copied().flatten()
     }
 
+    /// As a PROXY header says.
     pub(super) fn has_reached(&self, address: Option<SocketAddr>) {
-        self.reached.set(address);
+        let fresh = self.reached.set(address);
+        debug_assert!(fresh.is_ok(), "there is one PROXY header for a connection");
+    }
+
+    /// Asks the socket where its peer has connected to, if endpoints are told so and no PROXY header said it. A system call of each
+    /// connection that nobody else needs.
+    pub(super) fn learn_reached(&self, stream: &Stream) {
+        if self.reached.get().is_none() && self.worker.announces_clients() {
+            self.has_reached(stream.local());
+        }
     }
 
     /// From now on, and before any request, the connection speaks for this peer.

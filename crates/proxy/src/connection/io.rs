@@ -23,6 +23,15 @@ impl ClientIo {
         Self { stream, connection, flushed: true }
     }
 
+    pub(super) fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
+    /// Whoever is about to tell an endpoint where the client has connected to must have asked for it before.
+    pub(super) fn learn_reached(&self) {
+        self.connection.learn_reached(&self.stream);
+    }
+
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),
@@ -40,6 +49,7 @@ impl AsyncRead for ClientIo {
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
         let bytes = &buf.filled()[before..];
         if !bytes.is_empty() {
+            this.learn_reached();
             this.connection.read(bytes);
         }
         result

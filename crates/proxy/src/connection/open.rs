@@ -16,7 +16,6 @@ pub(crate) async fn open<S>(service: S, mut stream: Stream, connection: Rc<Clien
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
-    connection.has_reached(stream.local());
     if tcp.is_some() {
         connection.becomes_session();
     }
@@ -43,7 +42,7 @@ where
     }
     match protocol {
         Protocol::Http11 => http1::serve(service, stream, connection).await,
-        // Boxed: it is the larger one, and the others should not carry it.
-        Protocol::Http2 => Box::pin(http2::serve(service, stream, connection)).await,
+        // A task of its own as well: it is the larger one, and neither should carry the other.
+        Protocol::Http2 => drop(tokio::task::spawn_local(http2::serve(service, stream, connection))),
     }
 }

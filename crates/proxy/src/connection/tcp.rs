@@ -30,7 +30,7 @@ pub(super) async fn serve(stream: Stream, connection: Rc<ClientConnection>, tcp:
     match connect(&mut client, &connection, &mut session, tcp).await {
         Ok((early, endpoint)) => {
             session.connected();
-            let cut = carry(client, early, endpoint, &connection, |carried| session.carried(carried)).await;
+            let cut = carry(client, early, endpoint, connection.clock(), |carried| session.carried(carried)).await;
             session.ends(match cut {
                 None => SessionResult::Complete,
                 Some(Cut::Client) => SessionResult::ClientClosed,
@@ -70,6 +70,7 @@ async fn connect(
     connection.clock().clear();
     let target = tcp.part.find(session.name()).ok_or(Some(fault))?;
     session.leads_to(target);
+    client.learn_reached();
     let endpoint = dial(tcp.snapshot.upstream(target.upstream), connection, session).await?;
     Ok((early, endpoint))
 }

@@ -1,6 +1,7 @@
 //! The way of a request. Start reading at `handle`.
 
 mod chain;
+mod detach;
 mod exchange;
 mod forwarded;
 mod grpc;
@@ -12,11 +13,14 @@ mod respond;
 mod service;
 mod target;
 mod upgrade;
+mod websocket;
 
+pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
-pub(crate) use forwarded::{CHUNKED, plain_length, prepare_response};
+pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_response};
 pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;
+pub(crate) use websocket::agree as agree_on_websocket;
 #[cfg(feature = "fuzzing")]
 pub(crate) use {chain::client as client_behind_proxies, path::normalise as normalise_path};

@@ -1,19 +1,24 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
+use super::{
+    connect,
+    http1::Broken,
+    identity::Identity,
+    lease::{Coming, Lease, Over},
+    pool,
+    replay::Replay,
+};
 use crate::{
-    body::{Body, Download, Fault, Join, Joined, Limits},
+    body::{Body, Download, Fault, Join, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
-    request::{Exchange, prepare_response},
+    request::{Exchange, agree_on_websocket, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
-use evenkeel_model::UpstreamProtocol;
 use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use hyper::client::conn::TrySendError;
 use std::{
-    error::Error,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -42,15 +47,6 @@ pub(super) struct Failure {
 /// Pooled connections in a row that may turn out to be dead before a new one is made.
 const STALE_MAX: usize = 2;
 
-/// Over which connection an attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    /// An idle one, if there is any.
-    Pooled,
-    /// A new one.
-    Fresh,
-}
-
 /// Makes one attempt at one endpoint.
 pub(super) async fn run(
     upstream: &Rc<LocalUpstream>,
@@ -62,14 +58,8 @@ pub(super) async fn run(
     let identity = Identity::wanted(upstream, exchange.connection().map(|client| &**client));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
-        let lease = match upstream.part.settings.protocol {
-            UpstreamProtocol::H2c => Lease::Http2(http2::stream(upstream, endpoint, &identity, exchange).await?),
-            UpstreamProtocol::Http1 => {
-                let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
-                let surely = !replay.is_repeatable();
-                Lease::Http1(whole(upstream, endpoint, &identity, idle, surely, exchange).await?)
-            }
-        };
+        let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
+        let lease = Lease::obtain(upstream, endpoint, &identity, idle, !replay.is_repeatable(), exchange).await?;
         exchange.connected();
         let reused = lease.is_reused();
         // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
@@ -87,29 +77,6 @@ pub(super) async fn run(
     }
 }
 
-/// A connection of HTTP/1.1 for this request alone.
-async fn whole(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    connection: Over,
-    surely: bool,
-    exchange: &Exchange,
-) -> Result<pool::Lease, Failure> {
-    let pooled = match connection {
-        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), identity, surely),
-        Over::Fresh => None,
-    };
-    let cells = upstream.part.cells.cell(exchange.worker().id);
-    if let Some(lease) = pooled {
-        cells.pool_hits.inc();
-        return Ok(lease);
-    }
-    cells.pool_misses.inc();
-    // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-    Box::pin(connect::connect(upstream, endpoint, identity, exchange)).await
-}
-
 async fn over(
     mut lease: Lease,
     upstream: &LocalUpstream,
@@ -121,18 +88,19 @@ async fn over(
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
     let timer = lease.timer();
-    let request = replay.request(exchange);
     let answer = match &mut lease {
         Lease::Http1(lease) => {
-            if exchange.upgrade().is_some() {
-                lease.may_switch();
-            }
-            let answer = pin!(lease.send(request));
-            within(limit, left.is_some(), &timer, exchange, answer).await
+            let (request, agreed) = replay.lend(exchange);
+            let answer = pin!(lease.send(request, agreed));
+            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
         Lease::Http2(stream) => {
-            let answer = pin!(stream.send(request));
-            within(limit, left.is_some(), &timer, exchange, answer).await
+            let answer = pin!(stream.send(replay.request(exchange)));
+            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            answer
+                .map(|response| response.map(Coming::Http2))
+                .map_err(|lost| lost.map(|lost| Lost::Http2(Box::new(lost))))
         }
     };
     match answer {
@@ -140,11 +108,11 @@ async fn over(
             replay.end(exchange);
             accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
-        Err(Unanswered::Failed(mut failed)) => {
-            let returned = failed.take_message().map(|request| replay.returned(request)).is_some();
-            Err(judge(failed.error(), returned, &lease, upstream, exchange))
+        Err(Some(mut lost)) => {
+            let returned = lost.take_request().map(|request| replay.returned(request)).is_some();
+            Err(judge(&lost, returned, &lease, upstream, exchange))
         }
-        Err(Unanswered::TimedOut) => {
+        Err(None) => {
             // A call's own deadline may be shorter than any good answer takes.
             if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
                 stream.timed_out();
@@ -156,13 +124,7 @@ async fn over(
 }
 
 /// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
-fn judge(
-    error: &hyper::Error,
-    returned: bool,
-    lease: &Lease,
-    upstream: &LocalUpstream,
-    exchange: &Exchange,
-) -> Failure {
+fn judge(lost: &Lost, returned: bool, lease: &Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
@@ -173,26 +135,34 @@ fn judge(
         };
         return Failure { error, sent: Sent::Answered };
     }
-    let lease = match lease {
-        Lease::Http1(lease) => lease,
-        Lease::Http2(stream) => return stream.judge(error, returned, exchange),
-    };
+    match (lost, lease) {
+        (Lost::Http1(broken), Lease::Http1(lease)) => judge_http1(broken, lease, upstream, exchange),
+        (Lost::Http2(failed), Lease::Http2(stream)) => stream.judge(failed.error(), returned, exchange),
+        _ => unreachable!("what is lost was on this lease"),
+    }
+}
+
+fn judge_http1(broken: &Broken, lease: &pool::Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
     let endpoint = exchange.endpoint_address();
-    let sent = if returned { Sent::Nothing } else { lease.sent() };
-    let error = if error.is_parse() && sent != Sent::Nothing {
-        malformed::response(error, lease.broken_head().as_deref(), exchange);
-        ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
-    } else if let Some(cause) = error.source().and_then(refused_later) {
-        connect::tls_failed(upstream, cause, endpoint, exchange.worker())
-    } else {
-        ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
+    let error = match broken {
+        Broken::Head(fault) => {
+            malformed::response(fault, Some(&lease.broken_head()), exchange);
+            ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+        }
+        Broken::Io(error) => match refused_later(error) {
+            Some(cause) => connect::tls_failed(upstream, cause, endpoint, exchange.worker()),
+            None => ProxyError::UpstreamReset { endpoint, cause: broken.to_string().into() },
+        },
+        Broken::Closed | Broken::Body(_) | Broken::Request => {
+            ProxyError::UpstreamReset { endpoint, cause: broken.to_string().into() }
+        }
     };
-    Failure { error, sent }
+    Failure { error, sent: lease.sent() }
 }
 
 /// The head of an answer is here: judges it, notes what its connection is still good for, and ties the body to it.
 fn accept(
-    mut response: Response<Incoming>,
+    mut response: Response<Coming>,
     mut lease: Lease,
     begun: Instant,
     upstream: &LocalUpstream,
@@ -201,20 +171,25 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
-    match &lease {
-        Lease::Http1(lease) => lease.head_arrived(),
-        Lease::Http2(stream) => stream.head_arrived(),
+    if let Lease::Http2(stream) = &lease {
+        stream.head_arrived();
     }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
         Failure { error, sent: Sent::Answered }
     };
-    let manner = prepare_response(&mut response, exchange.upgrade()).map_err(|cause| {
+    let length = response.body().size_hint().exact();
+    let manner = prepare_response(&mut response, length, exchange.upgrade()).map_err(|cause| {
         malformed::response_head(cause, &response, exchange);
         broken(cause)
     })?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    agree_on_websocket(&mut response, exchange).map_err(|cause| {
+        malformed::response_head(cause, &response, exchange);
+        broken(cause)
+    })?;
+    if switches {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
         let switched = match lease {
             Lease::Http1(lease) => lease.switch(idle),
@@ -224,9 +199,6 @@ fn accept(
         return Ok(response.map(|_| Body::switched(switched)));
     }
     if let Lease::Http1(lease) = &mut lease {
-        if exchange.upgrade().is_some() {
-            lease.stays_http();
-        }
         if manner.last {
             lease.is_the_last();
         }
@@ -238,44 +210,47 @@ fn accept(
     let total = exchange.time_left(timeouts.total);
     let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
-    let join = match &lease {
-        _ if !exchange.is_http2() => Join::Never,
-        Lease::Http1(_) => Join::AfterATurn,
-        Lease::Http2(_) => Join::WhatIsThere,
-    };
-    Ok(response.map(|incoming| {
-        let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
-        let incoming = Joined::new(incoming, join);
-        Body::download(Download::new(incoming, lease, limits, close_delimited))
-    }))
+    // Nobody else counts frames.
+    let join = if exchange.is_http2() { Join::WhatIsThere } else { Join::Never };
+    Ok(response
+        .map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none(), join))))
 }
 
-/// Why there is no head of an answer.
-enum Unanswered {
+/// What has happened instead of the head of an answer.
+enum Lost {
+    Http1(Broken),
     /// With the request, if hyper has not begun to write it. Boxed: an answer must not be as large as a request to be handed on.
-    Failed(Box<TrySendError<Request<Body>>>),
-    TimedOut,
+    Http2(Box<TrySendError<Request<Body>>>),
 }
 
-/// Waits for the head of an answer. The time runs while the endpoint has the turn: as long as it takes more of the body, the wait
-/// begins anew, unless `once`.
-async fn within(
+impl Lost {
+    fn take_request(&mut self) -> Option<Request<Body>> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(failed) => failed.take_message(),
+        }
+    }
+}
+
+/// Waits for the head of an answer; an error of `None`: in vain. The time runs while the endpoint has the turn: as long as it takes more
+/// of the body, the wait begins anew, unless `once`.
+async fn within<T, E>(
     limit: Duration,
     once: bool,
     timer: &Timer,
     exchange: &Exchange,
-    mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>>>,
-) -> Result<Response<Incoming>, Unanswered> {
+    mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
+) -> Result<T, Option<E>> {
     let mut taken = 0;
     timer.set(limit);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(answer.map_err(|failed| Unanswered::Failed(Box::new(failed))));
+            return Poll::Ready(answer.map_err(Some));
         }
         while timer.poll(cx).is_ready() {
             let now = exchange.upload().map_or(0, |upload| upload.received());
             if once || now == taken {
-                return Poll::Ready(Err(Unanswered::TimedOut));
+                return Poll::Ready(Err(None));
             }
             taken = now;
             timer.set(limit);

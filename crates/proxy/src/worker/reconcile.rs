@@ -1,6 +1,7 @@
 //! A snapshot as one worker holds it: pickers and pools of its own, lent as `Rc`, so that no cache line moves between cores
 //! for a request.
 
+use super::Worker;
 use crate::{
     snapshot::{EndpointPart, ListenerPart, Snapshot, TcpPart, UpstreamPart},
     upstream::Pool,
@@ -21,6 +22,7 @@ use std::{
 pub(crate) struct LocalSnapshot {
     shared: Arc<Snapshot>,
     upstreams: Box<[Rc<LocalUpstream>]>,
+    announces_clients: bool,
 }
 
 /// An upstream on one worker.
@@ -104,7 +106,13 @@ impl LocalSnapshot {
                 _ => Rc::new(LocalUpstream::new(part, old, worker, rng)),
             }
         });
-        Rc::new(Self { upstreams: upstreams.collect(), shared: Arc::clone(&shared) })
+        let announces_clients = shared.upstreams().iter().any(|part| part.settings.proxy_protocol.is_some());
+        Rc::new(Self { upstreams: upstreams.collect(), announces_clients, shared: Arc::clone(&shared) })
+    }
+
+    /// Whether an upstream has `proxy_protocol`.
+    pub(super) fn announces_clients(&self) -> bool {
+        self.announces_clients
     }
 
     pub(crate) fn shared(&self) -> &Snapshot {
@@ -122,10 +130,10 @@ impl LocalSnapshot {
         &self.upstreams[position as usize]
     }
 
-    /// Closes connections that have been idle for too long. `now` in milliseconds.
-    pub(super) fn sweep(&self, now: u64) {
+    /// Closes connections that have been idle for too long.
+    pub(super) fn sweep(&self, worker: &Worker) {
         for endpoint in self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter()) {
-            endpoint.pool.sweep(now);
+            endpoint.pool.sweep(worker);
         }
     }
 }

@@ -8,10 +8,7 @@ use crate::{
     place::{Place, Socket},
 };
 use std::io;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -87,6 +84,12 @@ impl Frame {
         Some(u32::from_be_bytes(self.payload.last_chunk().copied()?))
     }
 
+    /// Whether nothing follows on its stream.
+    #[must_use]
+    pub fn ends_stream(&self) -> bool {
+        matches!(self.kind, Self::DATA | Self::HEADERS) && self.flags & Self::END_STREAM != 0
+    }
+
     /// The code of GOAWAY, which may have text behind it.
     #[must_use]
     pub fn goaway_code(&self) -> Option<u32> {
@@ -148,7 +151,14 @@ impl FrameWire {
     /// When nobody accepts there.
     pub async fn to(place: &Place, settings: &[(u16, u32)]) -> Self {
         let socket = in_time("a connection", place.connect()).await;
-        let socket = socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}"));
+        Self::begun(socket.unwrap_or_else(|e| panic!("cannot connect to {place}: {e}")), settings).await
+    }
+
+    /// The same over a connection that is there, such as one within TLS.
+    ///
+    /// # Panics
+    /// When the peer has closed.
+    pub async fn begun(socket: Socket, settings: &[(u16, u32)]) -> Self {
         let mut wire = Self::over(socket);
         let begin = [PREFACE, &greeting(settings).bytes()].concat();
         wire.try_send(&begin).await.expect("a fresh connection takes a few bytes");
@@ -159,8 +169,8 @@ impl FrameWire {
     ///
     /// # Panics
     /// When the client speaks something else.
-    pub async fn accepted(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
-        let mut wire = Self::over(Socket::Tcp(socket));
+    pub async fn accepted(socket: Socket, settings: &[(u16, u32)]) -> Self {
+        let mut wire = Self::over(socket);
         let mut preface = [0; PREFACE.len()];
         in_time("a preface", wire.reader.read_exact(&mut preface)).await.expect("a whole preface");
         assert_eq!(preface, PREFACE, "{}", String::from_utf8_lossy(&preface));
