@@ -34,7 +34,7 @@ const TESTKIT: &str = "testkit";
 
 /// Outside crates, with those that are the same thing under other names, and the rooms that may use them. A name that ends in `*`
 /// stands for all that begin so.
-const DOORS: [(&[&str], &[&str]); 11] = [
+const DOORS: [(&[&str], &[&str]); 12] = [
     (&["serde", "serde_derive"], &["admin", "config"]),
     (&["notify*"], &["config"]),
     (&["toml", "toml_*"], &["config"]),
@@ -44,6 +44,7 @@ const DOORS: [(&[&str], &[&str]); 11] = [
     (&["metrics*", "prometheus*"], &["telemetry"]),
     (&["tracing-subscriber"], &["telemetry"]),
     (&["h2", "hyper", "hyper-*"], &["admin", "demo", "health", "proxy"]),
+    (&["httparse"], &["proxy"]),
     (&["tower", "tower-*"], &["proxy"]),
     (&["kube", "kube-*"], &["discovery"]),
 ];

@@ -117,9 +117,13 @@ async fn a_request_whose_bytes_are_gone_is_shown_as_it_was_understood() {
 #[tokio::test]
 async fn a_malformed_response_is_shown_with_its_endpoint() {
     for (text, cause, as_received) in [
-        ("HTTP/1.1 200 OK\r\nContent^ Length: 0\r\n\r\n", "invalid HTTP header parsed", true),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: ^2\r\n\r\nx", "invalid content-length parsed", true),
-        ("^SSH-2.0-OpenSSH\r\n", "invalid HTTP version parsed", true),
+        ("HTTP/1.1 200 OK\r\nContent^ Length: 0\r\n\r\n", "invalid header name", true),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: ^2\r\n\r\nx",
+            "the Content-Length is not one number",
+            true,
+        ),
+        ("^SSH-2.0-OpenSSH\r\n", "invalid HTTP version", true),
         ("HTTP/1.1 101 Switching Protocols\r\nX: y\r\n\r\n", "", false),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",

@@ -12,7 +12,6 @@ mod relay;
 mod stream;
 mod target;
 pub mod tls;
-mod watched;
 
 pub use connect::{ConnectError, connect, connect_port};
 pub use descriptors::{Spare, raise_limit};
@@ -20,4 +19,3 @@ pub use listen::{BindError, Listener, Listening, bind};
 pub use relay::{Carried, Relay, RelayEnd};
 pub use stream::{Peer, Stream};
 pub use target::Target;
-pub use watched::{Watch, Watched};

@@ -100,6 +100,19 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has neither closed the connection nor sent anything that was not read, as the kernel knows. One system call.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let looked = recv(self.fd(), &mut [0_u8][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Ends the socket at once, both ways and without a word of TLS. Whoever reads is woken.
+    pub fn shut_down(&self) {
+        // Failing means that it has ended already.
+        let _ = rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Both);
+    }
+
     /// The socket beneath.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -185,14 +198,45 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
-    use tokio::io::AsyncWriteExt;
+    use std::io::{Read, Write};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn pair() -> (Stream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = Stream::Tcp(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        (ours, listener.accept().unwrap().0)
+    }
+
+    fn settles(condition: impl Fn() -> bool) -> bool {
+        (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            condition()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_close_and_a_byte_are_seen_before_anybody_reads() {
+        let (stream, theirs) = pair().await;
+        assert!(stream.is_quiet());
+        drop(theirs);
+        assert!(settles(|| !stream.is_quiet()));
+
+        let (stream, mut theirs) = pair().await;
+        theirs.write_all(b"x").unwrap();
+        assert!(settles(|| !stream.is_quiet()));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_shut_down_has_ended_for_both() {
+        let (mut stream, mut theirs) = pair().await;
+        stream.shut_down();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(theirs.read(&mut [0; 1]).unwrap(), 0);
+    }
 
     #[tokio::test]
     async fn what_a_peer_has_not_taken_is_known() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut ours = Stream::Tcp(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
-        let (mut theirs, _) = listener.accept().unwrap();
+        let (mut ours, mut theirs) = pair().await;
         assert_eq!(ours.unsent(), 0);
         // As much as anybody takes.
         let mut written = 0;
@@ -204,10 +248,6 @@ mod tests {
 
         theirs.read_exact(&mut vec![0; 1 << 19]).unwrap();
 
-        let settles = (0..1000).any(|_| {
-            std::thread::sleep(Duration::from_millis(1));
-            ours.unsent() < before
-        });
-        assert!(settles);
+        assert!(settles(|| ours.unsent() < before));
     }
 }

@@ -9,17 +9,16 @@ use super::{
 };
 use crate::{
     request::{End, Exchange},
-    upstream::Lease,
+    upstream::{Broken, Coming, Lease},
     worker::{Pace, Timer},
 };
 use bytes::Bytes;
 use evenkeel_model::RateMin;
 use evenkeel_telemetry::Reason;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -36,8 +35,10 @@ pub(crate) struct Limits {
 
 /// An endpoint's answer on its way to a client.
 pub(crate) struct Download {
-    incoming: Incoming,
+    coming: Coming,
     lease: Option<Lease>,
+    /// It has broken off, which is told in the next turn: what came before is to leave first.
+    broken: Option<Reason>,
     /// Set while we wait for bytes; a clock of its own only when there was a first wait.
     stall: Option<Timer>,
     stall_after: Duration,
@@ -50,15 +51,16 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    pub(crate) fn new(incoming: Incoming, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
+    pub(crate) fn new(coming: Coming, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
         let total = limits.total.map(|total| {
             let timer = lease.timer();
             timer.set(total);
             timer
         });
         Self {
-            incoming,
+            coming,
             lease: Some(lease),
+            broken: None,
             stall: None,
             stall_after: limits.stall,
             rate: limits.rate,
@@ -84,7 +86,7 @@ impl Download {
         if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
             return self.cut(Reason::UpstreamTimeout, exchange);
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match self.poll_coming(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(stall) = &self.stall {
                     stall.clear();
@@ -93,7 +95,7 @@ impl Download {
                     self.pace.moved(least, lease.now(), data.len() as u64);
                 }
                 if frame.is_data() {
-                    if self.incoming.is_end_stream() {
+                    if self.coming.is_end_stream() {
                         self.complete();
                     }
                     return Poll::Ready(Some(Ok(frame)));
@@ -116,12 +118,32 @@ impl Download {
                 }
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                let malformed = blame(&error) == Fault::Malformed;
-                let reason = if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
-                self.cut(reason, exchange)
+            Poll::Ready(Some(Err(reason))) if self.broken.is_some() => self.cut(reason, exchange),
+            Poll::Ready(Some(Err(reason))) => {
+                self.broken = Some(reason);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending => self.poll_stall(cx, exchange),
+        }
+    }
+
+    fn poll_coming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reason>>> {
+        if let Some(reason) = self.broken {
+            return Poll::Ready(Some(Err(reason)));
+        }
+        let reason = |malformed| if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
+        match (&mut self.coming, &self.lease) {
+            (Coming::Http1(body), Some(Lease::Http1(lease))) => {
+                let frame = ready!(lease.poll_body(body, cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|broken| reason(matches!(broken, Broken::Body(_))))))
+            }
+            (Coming::Http2(incoming), _) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| reason(blame(&error) == Fault::Malformed))))
+            }
+            // It has been read to its end.
+            (Coming::Http1(_), _) => Poll::Ready(None),
         }
     }
 
@@ -166,10 +188,10 @@ impl Download {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.coming.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.coming.size_hint()
     }
 }

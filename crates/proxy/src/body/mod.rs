@@ -125,6 +125,14 @@ impl Body {
         self.connection.as_ref()
     }
 
+    /// All of a body that is not streamed.
+    pub(crate) fn full(&self) -> Option<Bytes> {
+        match &self.kind {
+            Kind::Full(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn as_upload(&self) -> Option<&Upload> {
         match &self.kind {
             Kind::Upload(upload) => Some(upload),

@@ -119,16 +119,13 @@ pub(crate) struct Manner {
     pub(crate) idle: Option<u64>,
 }
 
-/// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently. `asked` is the protocol to which
-/// the client wants to switch.
+/// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently. `exact` is the length of its body,
+/// `asked` the protocol to which the client wants to switch.
 pub(crate) fn prepare_response<B>(
     response: &mut Response<B>,
+    exact: Option<u64>,
     asked: Option<&UpgradeToken>,
-) -> Result<Manner, MalformedResponse>
-where
-    B: http_body::Body,
-{
-    // hyper takes any 101 as an upgrade, asked for or not.
+) -> Result<Manner, MalformedResponse> {
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let no_content = response.status() == StatusCode::NO_CONTENT;
     let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
@@ -140,7 +137,6 @@ where
     // An HTTP/1.0 answer would make hyper write its next request as 1.0; two kinds of framing are one too many.
     let last = response.version() != Version::HTTP_11 || (chunked && length);
     let idle = if survey.has(Known::KeepAlive) { announced_idle(response.headers()) } else { None };
-    let exact = response.body().size_hint().exact();
     let headers = response.headers_mut();
     survey.remove_hop_by_hop(headers);
     if let Some(token) = &switched {
@@ -317,11 +313,11 @@ pub(crate) fn plain_length(headers: &HeaderMap) -> Option<&HeaderValue> {
     lines.next().filter(|length| is_plain_length(length)).filter(|_| lines.next().is_none())
 }
 
-pub(super) fn lists(value: &HeaderValue, wanted: &str) -> bool {
+pub(crate) fn lists(value: impl AsRef<[u8]>, wanted: &str) -> bool {
     let item = |item: &[u8]| {
         item.split(|b| *b == b';').next().is_some_and(|t| t.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
     };
-    value.as_bytes().split(|b| *b == b',').any(item)
+    value.as_ref().split(|b| *b == b',').any(item)
 }
 
 #[cfg(test)]
@@ -395,7 +391,7 @@ mod tests {
             let mut response = Response::new(Body::empty());
             *response.version_mut() = version;
             *response.headers_mut() = headers(lines);
-            prepare_response(&mut response, None).unwrap()
+            prepare_response(&mut response, None, None).unwrap()
         };
         assert_eq!(
             manner(Version::HTTP_11, &[("keep-alive", "max=3, timeout=5")]),

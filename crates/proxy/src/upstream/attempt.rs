@@ -1,6 +1,14 @@
 //! One attempt: a connection, the request, the head of the answer.
 
-use super::{connect, http2, identity::Identity, lease::Lease, pool, replay::Replay};
+use super::{
+    connect,
+    http1::Broken,
+    http2,
+    identity::Identity,
+    lease::{Coming, Lease},
+    pool,
+    replay::Replay,
+};
 use crate::{
     body::{Body, Download, Fault, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -11,9 +19,8 @@ use crate::{
 use evenkeel_model::UpstreamProtocol;
 use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use hyper::client::conn::TrySendError;
 use std::{
-    error::Error,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
@@ -121,18 +128,19 @@ async fn over(
     let left = exchange.time_left(timeouts.total);
     let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
     let timer = lease.timer();
-    let request = replay.request(exchange);
     let answer = match &mut lease {
         Lease::Http1(lease) => {
-            if exchange.upgrade().is_some() {
-                lease.may_switch();
-            }
-            let answer = pin!(lease.send(request));
-            within(limit, left.is_some(), &timer, exchange, answer).await
+            let agreed = replay.agreed();
+            let answer = pin!(lease.send(replay.lend(exchange), agreed));
+            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
         Lease::Http2(stream) => {
-            let answer = pin!(stream.send(request));
-            within(limit, left.is_some(), &timer, exchange, answer).await
+            let answer = pin!(stream.send(replay.request(exchange)));
+            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            answer
+                .map(|response| response.map(Coming::Http2))
+                .map_err(|lost| lost.map(|lost| Lost::Http2(Box::new(lost))))
         }
     };
     match answer {
@@ -140,11 +148,11 @@ async fn over(
             replay.end(exchange);
             accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
-        Err(Unanswered::Failed(mut failed)) => {
-            let returned = failed.take_message().map(|request| replay.returned(request)).is_some();
-            Err(judge(failed.error(), returned, &lease, upstream, exchange))
+        Err(Some(mut lost)) => {
+            let returned = lost.take_request().map(|request| replay.returned(request)).is_some();
+            Err(judge(&lost, returned, &lease, upstream, exchange))
         }
-        Err(Unanswered::TimedOut) => {
+        Err(None) => {
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
             Err(Failure { error, sent: Sent::Answered })
         }
@@ -152,13 +160,7 @@ async fn over(
 }
 
 /// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
-fn judge(
-    error: &hyper::Error,
-    returned: bool,
-    lease: &Lease,
-    upstream: &LocalUpstream,
-    exchange: &Exchange,
-) -> Failure {
+fn judge(lost: &Lost, returned: bool, lease: &Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
@@ -169,26 +171,34 @@ fn judge(
         };
         return Failure { error, sent: Sent::Answered };
     }
-    let lease = match lease {
-        Lease::Http1(lease) => lease,
-        Lease::Http2(stream) => return stream.judge(error, returned, exchange),
-    };
+    match (lost, lease) {
+        (Lost::Http1(broken), Lease::Http1(lease)) => judge_http1(broken, lease, upstream, exchange),
+        (Lost::Http2(failed), Lease::Http2(stream)) => stream.judge(failed.error(), returned, exchange),
+        _ => unreachable!("what is lost was on this lease"),
+    }
+}
+
+fn judge_http1(broken: &Broken, lease: &pool::Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
     let endpoint = exchange.endpoint_address();
-    let sent = if returned { Sent::Nothing } else { lease.sent() };
-    let error = if error.is_parse() && sent != Sent::Nothing {
-        malformed::response(error, lease.broken_head().as_deref(), exchange);
-        ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
-    } else if let Some(cause) = error.source().and_then(refused_later) {
-        connect::tls_failed(upstream, cause, endpoint, exchange.worker())
-    } else {
-        ProxyError::UpstreamReset { endpoint, cause: error.to_string().into() }
+    let error = match broken {
+        Broken::Head(fault) => {
+            malformed::response(fault, Some(&lease.broken_head()), exchange);
+            ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
+        }
+        Broken::Io(error) => match refused_later(error) {
+            Some(cause) => connect::tls_failed(upstream, cause, endpoint, exchange.worker()),
+            None => ProxyError::UpstreamReset { endpoint, cause: broken.to_string().into() },
+        },
+        Broken::Closed | Broken::Body(_) | Broken::Request => {
+            ProxyError::UpstreamReset { endpoint, cause: broken.to_string().into() }
+        }
     };
-    Failure { error, sent }
+    Failure { error, sent: lease.sent() }
 }
 
 /// The head of an answer is here: judges it, notes what its connection is still good for, and ties the body to it.
 fn accept(
-    mut response: Response<Incoming>,
+    mut response: Response<Coming>,
     mut lease: Lease,
     begun: Instant,
     upstream: &LocalUpstream,
@@ -197,15 +207,13 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
-    if let Lease::Http1(lease) = &lease {
-        lease.head_arrived();
-    }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
         Failure { error, sent: Sent::Answered }
     };
-    let manner = prepare_response(&mut response, exchange.upgrade()).map_err(|cause| {
+    let length = response.body().size_hint().exact();
+    let manner = prepare_response(&mut response, length, exchange.upgrade()).map_err(|cause| {
         malformed::response_head(cause, &response, exchange);
         broken(cause)
     })?;
@@ -219,9 +227,6 @@ fn accept(
         return Ok(response.map(|_| Body::switched(switched)));
     }
     if let Lease::Http1(lease) = &mut lease {
-        if exchange.upgrade().is_some() {
-            lease.stays_http();
-        }
         if manner.last {
             lease.is_the_last();
         }
@@ -233,38 +238,44 @@ fn accept(
     let total = exchange.time_left(timeouts.total);
     let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
-    Ok(response.map(|incoming| {
-        let close_delimited = close_delimited && http_body::Body::size_hint(&incoming).exact().is_none();
-        Body::download(Download::new(incoming, lease, limits, close_delimited))
-    }))
+    Ok(response.map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none()))))
 }
 
-/// Why there is no head of an answer.
-enum Unanswered {
+/// What has happened instead of the head of an answer.
+enum Lost {
+    Http1(Broken),
     /// With the request, if hyper has not begun to write it. Boxed: an answer must not be as large as a request to be handed on.
-    Failed(Box<TrySendError<Request<Body>>>),
-    TimedOut,
+    Http2(Box<TrySendError<Request<Body>>>),
 }
 
-/// Waits for the head of an answer. The time runs while the endpoint has the turn: as long as it takes more of the body, the wait
-/// begins anew, unless `once`.
-async fn within(
+impl Lost {
+    fn take_request(&mut self) -> Option<Request<Body>> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(failed) => failed.take_message(),
+        }
+    }
+}
+
+/// Waits for the head of an answer; an error of `None`: in vain. The time runs while the endpoint has the turn: as long as it takes more
+/// of the body, the wait begins anew, unless `once`.
+async fn within<T, E>(
     limit: Duration,
     once: bool,
     timer: &Timer,
     exchange: &Exchange,
-    mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>>>,
-) -> Result<Response<Incoming>, Unanswered> {
+    mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
+) -> Result<T, Option<E>> {
     let mut taken = 0;
     timer.set(limit);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(answer.map_err(|failed| Unanswered::Failed(Box::new(failed))));
+            return Poll::Ready(answer.map_err(Some));
         }
         while timer.poll(cx).is_ready() {
             let now = exchange.upload().map_or(0, |upload| upload.received());
             if once || now == taken {
-                return Poll::Ready(Err(Unanswered::TimedOut));
+                return Poll::Ready(Err(None));
             }
             taken = now;
             timer.set(limit);

@@ -1,35 +1,21 @@
-//! Makes a connection to an endpoint, and starts hyper on it where HTTP/1.1 is spoken; where HTTP/2 is, `http2` does.
+//! Makes a connection to an endpoint. `http1` and `http2` speak on it.
 
 use super::{
     announcement::Announcement,
     attempt::{Failure, Sent},
     identity::Identity,
-    pool::{Lease, Wire},
+    pool::Lease,
 };
 use crate::{
-    body::Body,
     error::ProxyError,
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
 use evenkeel_model::Address;
-use evenkeel_net::{ConnectError, Stream, Watched, tls::Refusal};
+use evenkeel_net::{ConnectError, Stream, tls::Refusal};
 use evenkeel_telemetry::ConnectResult;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use std::{
-    io,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-
-/// Bytes that hyper may hold of an endpoint's answer: as fast as twice as much for large ones, and half the price of a client that takes
-/// nothing (docs/decisions/0006).
-const BUFFER_MAX: usize = 32 * 1024;
+use std::{rc::Rc, time::Duration};
+use tokio::io::AsyncWriteExt;
 
 /// Makes a connection that speaks HTTP/1.1.
 pub(super) async fn connect(
@@ -38,25 +24,9 @@ pub(super) async fn connect(
     identity: &Identity,
     exchange: &Exchange,
 ) -> Result<Lease, Failure> {
-    let worker = exchange.worker();
     let mut identity = identity.clone();
     let stream = open_for(upstream, endpoint, &mut identity, exchange).await?;
-    let (stream, watch) = Watched::new(stream);
-    let wire = Rc::new(Wire::new(watch));
-    let io = TokioIo::new(EndpointIo { stream, wire: Rc::clone(&wire), worker: Rc::clone(worker) });
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_MAX);
-    let (sender, connection) = builder.handshake::<_, Body>(io).await.map_err(|error| Failure {
-        error: ProxyError::UpstreamReset { endpoint: exchange.endpoint_address(), cause: Arc::from(error.to_string()) },
-        sent: Sent::Nothing,
-    })?;
-    let (driven, driven_on) = (Rc::clone(&wire), Rc::clone(worker));
-    tokio::task::spawn_local(async move {
-        drive(connection, &driven).await;
-        driven.ended(driven_on.timers.now());
-        driven.keep_head(&driven_on);
-    });
-    Ok(Lease::fresh(sender, wire, identity, endpoint, worker))
+    Ok(Lease::fresh(stream, identity, endpoint, exchange.worker()))
 }
 
 /// The same for a request, which may have little time left.
@@ -118,61 +88,4 @@ pub(super) fn tls_failed(upstream: &LocalUpstream, cause: Refusal, endpoint: Add
 async fn announce(mut stream: Stream, announcement: &Announcement) -> Result<Stream, ConnectError> {
     stream.write_all(&announcement.header()).await?;
     Ok(stream)
-}
-
-/// Its errors reach us through the request or the body that they concern; an idle one that ends is noticed at the pool. One that ends
-/// with the 101 that a request hoped for is handed over, with what was read behind the 101.
-async fn drive(mut connection: http1::Connection<TokioIo<EndpointIo>, Body>, wire: &Wire) {
-    let ended = std::future::poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await;
-    if ended.is_ok() && wire.may_switch() {
-        let http1::Parts { io, read_buf, .. } = connection.into_parts();
-        wire.switched(io.into_inner().stream, read_buf);
-    }
-}
-
-/// The endpoint's socket as hyper sees it: remembers whether bytes have moved.
-struct EndpointIo {
-    stream: Watched,
-    wire: Rc<Wire>,
-    worker: Rc<Worker>,
-}
-
-impl AsyncRead for EndpointIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        this.wire.read(&buf.filled()[before..], &this.worker);
-        result
-    }
-}
-
-impl AsyncWrite for EndpointIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.wire.wrote(result, buf.len())
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.wire.wrote(result, bufs.iter().map(|buf| buf.len()).sum())
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
 }

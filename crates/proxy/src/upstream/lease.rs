@@ -1,8 +1,34 @@
 //! What a request has of a connection to an endpoint, from its head to the last byte of its answer.
 
-use super::{http2, pool};
+use super::{http1::Decoder, http2, pool};
 use crate::worker::{Timer, Worker};
+use http_body::{Body, SizeHint};
+use hyper::body::Incoming;
 use std::rc::Rc;
+
+/// What comes behind the head of an answer.
+pub(crate) enum Coming {
+    /// Bytes of the connection, and which of them.
+    Http1(Decoder),
+    /// Frames of a stream.
+    Http2(Incoming),
+}
+
+impl Coming {
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Http2(incoming) => incoming.size_hint(),
+        }
+    }
+}
 
 /// A connection on loan, or a stream of one.
 pub(crate) enum Lease {

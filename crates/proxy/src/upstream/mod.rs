@@ -4,6 +4,7 @@ mod announcement;
 mod attempt;
 mod connect;
 mod dial;
+mod http1;
 mod http2;
 mod identity;
 mod lease;
@@ -14,7 +15,8 @@ mod replay;
 mod send;
 
 pub(crate) use dial::dial;
+pub(crate) use http1::Broken;
 pub(crate) use http2::Slot;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Coming, Lease};
 pub(crate) use pool::{Pool, Switched};
 pub(crate) use send::send;

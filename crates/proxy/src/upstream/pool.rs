@@ -3,28 +3,33 @@
 //! No lock: a connection never leaves its worker. A connection of HTTP/1.1 on loan is a [`Lease`]; it comes back when the last byte of the
 //! answer was read, and is closed on every other path. Those of HTTP/2 are in `http2`.
 
-use super::{attempt::Sent, http2::Connections, identity::Identity, patience::Patience};
+use super::{
+    attempt::Sent,
+    http1::{self, Broken, Decoder},
+    http2::Connections,
+    identity::Identity,
+    patience::Patience,
+};
 use crate::{
     body::Body,
     worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;
 use evenkeel_model as model;
-use evenkeel_net::{Stream, Watch, Watched};
+use evenkeel_net::Stream;
 use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1::SendRequest},
-};
+use http_body::Frame;
 use std::{
     cell::{Cell, RefCell},
-    io,
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The idle connections of one worker to one endpoint.
 #[derive(Default)]
@@ -52,8 +57,7 @@ struct Idle {
 
 /// In a box for its whole life: it goes from hand to hand with each request.
 struct Connection {
-    sender: SendRequest<Body>,
-    wire: Rc<Wire>,
+    http: Rc<http1::Connection>,
     /// Not used again after this, in milliseconds of the worker's clock.
     expires: u64,
     /// How long the endpoint keeps it when idle, if it says so.
@@ -72,7 +76,7 @@ pub(crate) struct Place {
 
 /// A connection to an endpoint that carries what its two ends agree upon: switched to another protocol, or never HTTP at all.
 pub(crate) struct Switched {
-    pub(crate) stream: Watched,
+    pub(crate) stream: Stream,
     /// What the endpoint sent behind its 101.
     pub(crate) early: Bytes,
     /// How long nothing may move.
@@ -87,34 +91,14 @@ pub(super) enum State {
     Idle,
 }
 
-/// What has happened on a connection's socket.
-#[derive(Debug)]
-pub(super) struct Wire {
-    read: Cell<u64>,
-    written: Cell<u64>,
-    /// Bytes of the request in progress that were written.
-    begun: Cell<bool>,
-    watch: Watch,
-    /// When it ended, in milliseconds of the worker's clock.
-    ended: Cell<Option<u64>>,
-    /// The request in progress asks for another protocol.
-    may_switch: Cell<bool>,
-    /// The socket, once hyper has seen a 101, and what was read behind it.
-    switched: RefCell<Option<(Watched, Bytes)>>,
-    /// Bytes of an answer since its request was handed over; `None`: no head is awaited.
-    answer: Cell<Option<u64>>,
-    /// The begin of the head with which it ended.
-    broken: RefCell<Option<Vec<u8>>>,
-}
-
 /// A connection of HTTP/1.1 on loan.
 pub(crate) struct Lease {
     connection: Box<Connection>,
     endpoint: Rc<LocalEndpoint>,
     worker: Rc<Worker>,
     last: bool,
-    /// Bytes that had been read and written when the request was handed over.
-    before: (u64, u64),
+    /// Writes what is left of a request that was answered before it was whole.
+    uploading: Option<AbortOnDropHandle<()>>,
 }
 
 impl Pool {
@@ -149,27 +133,34 @@ impl Pool {
         Place { counted, state }
     }
 
-    /// Closes what has been idle for too long or was closed by the endpoint. `now` in milliseconds.
-    pub(crate) fn sweep(&self, now: u64) {
+    /// Closes what has been idle for too long or was closed by the endpoint.
+    pub(crate) fn sweep(&self, worker: &Worker) {
+        let now = worker.timers.now();
         let mut idle = self.idle.borrow_mut();
         if !idle.is_empty() {
-            idle.retain(|idle| {
-                self.learn(&idle.connection, idle.since);
-                idle.until > now && !idle.connection.sender.is_closed()
-            });
+            idle.retain(|idle| self.is_open(idle, worker) && idle.until > now);
         }
         drop(idle);
         self.http2.sweep(now, milliseconds(self.settings.get().idle));
     }
 
-    /// Takes note if the endpoint has closed this connection, which had been idle `since`.
-    fn learn(&self, connection: &Connection, since: u64) {
-        // Taken, so that it is learnt once.
-        if let Some(ended) = connection.wire.ended.take() {
-            let mut patience = self.patience.get();
-            patience.learn(ended.saturating_sub(since));
-            self.patience.set(patience);
+    /// Whether a connection is open, as far as we know. Takes note of when the endpoint has closed it.
+    fn is_open(&self, idle: &Idle, worker: &Worker) -> bool {
+        let closed = match idle.connection.http.is_open(worker) {
+            Ok(()) => return true,
+            Err(closed) => closed,
+        };
+        if let Some(at) = closed {
+            self.learn(at.saturating_sub(idle.since));
         }
+        false
+    }
+
+    /// The endpoint has closed a connection that had been idle for so many milliseconds.
+    fn learn(&self, age: u64) {
+        let mut patience = self.patience.get();
+        patience.learn(age);
+        self.patience.set(patience);
     }
 }
 
@@ -186,102 +177,102 @@ impl Lease {
         let mut idle = endpoint.pool.idle.borrow_mut();
         // Mostly it is the last one, and taking that moves no other.
         while let Some(at) = idle.iter().rposition(|idle| idle.connection.identity == *identity) {
-            let Idle { mut connection, since, until } = idle.remove(at);
-            let mut alive = until > now && connection.expires > now && connection.sender.is_ready();
-            if alive && surely && !connection.wire.watch.is_quiet() {
-                connection.wire.ended(now);
-                alive = false;
+            let found = idle.remove(at);
+            let fresh = found.until > now && found.connection.expires > now;
+            if !endpoint.pool.is_open(&found, worker) || !fresh {
+                continue;
             }
-            endpoint.pool.learn(&connection, since);
-            if alive {
-                connection.place.enter(State::Active);
-                connection.reused = true;
-                return Some(Self {
-                    connection,
-                    endpoint: Rc::clone(endpoint),
-                    worker: Rc::clone(worker),
-                    last: false,
-                    before: (0, 0),
-                });
+            let Idle { mut connection, since, .. } = found;
+            if surely && !connection.http.is_quiet() {
+                endpoint.pool.learn(now.saturating_sub(since));
+                continue;
             }
+            connection.place.enter(State::Active);
+            connection.reused = true;
+            return Some(Self::of(connection, endpoint, worker));
         }
         None
     }
 
     /// A connection that was just made.
-    pub(super) fn fresh(
-        sender: SendRequest<Body>,
-        wire: Rc<Wire>,
-        identity: Identity,
-        endpoint: &Rc<LocalEndpoint>,
-        worker: &Rc<Worker>,
-    ) -> Self {
+    pub(super) fn fresh(stream: Stream, identity: Identity, endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Self {
         let connection = Box::new(Connection {
-            sender,
-            wire,
+            http: http1::Connection::new(stream, worker),
             expires: endpoint.pool.expiry(worker),
             idle_max: None,
             reused: false,
             place: endpoint.pool.place(State::Active),
             identity,
         });
-        Self { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker), last: false, before: (0, 0) }
+        Self::of(connection, endpoint, worker)
+    }
+
+    fn of(connection: Box<Connection>, endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Self {
+        let (endpoint, worker) = (Rc::clone(endpoint), Rc::clone(worker));
+        Self { connection, endpoint, worker, last: false, uploading: None }
     }
 
     pub(super) fn is_reused(&self) -> bool {
         self.connection.reused
     }
 
-    pub(super) fn send(
+    /// Sends a request and waits for the head of its answer. `agreed` is told of a `100 Continue`.
+    pub(super) async fn send(
         &mut self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        let wire = &self.connection.wire;
-        self.before = (wire.read.get(), wire.written.get());
-        wire.begun.set(false);
-        wire.answer.set(Some(0));
-        self.connection.sender.try_send_request(request)
+        request: &mut Request<Body>,
+        agreed: Option<watch::Sender<bool>>,
+    ) -> Result<Response<Decoder>, Broken> {
+        let http = &self.connection.http;
+        let mut asked = http.begin(request, agreed, &self.worker);
+        let response = poll_fn(|cx| http.poll_answer(&mut asked, request.headers_mut(), cx, &self.worker)).await?;
+        if http.is_sending() && asked.is_agreed() {
+            self.uploading = Some(AbortOnDropHandle::new(self.upload()));
+        }
+        Ok(response)
+    }
+
+    /// The client may send all of its request before it looks at the answer, so somebody must take it.
+    fn upload(&self) -> tokio::task::JoinHandle<()> {
+        let (http, worker) = (Rc::clone(&self.connection.http), Rc::clone(&self.worker));
+        tokio::task::spawn_local(async move {
+            if poll_fn(|cx| http.poll_send(cx, &worker)).await.is_err() {
+                http.cut();
+            }
+        })
+    }
+
+    /// The next part of the answer's body.
+    pub(crate) fn poll_body(
+        &self,
+        body: &mut Decoder,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.connection.http.poll_body(body, cx, &self.worker)
     }
 
     /// How far the request has come.
     pub(super) fn sent(&self) -> Sent {
-        let wire = &self.connection.wire;
-        let (read, written) = self.before;
-        if wire.written.get() == written {
+        let http = &self.connection.http;
+        if http.written() == 0 {
             Sent::Nothing
-        } else if wire.read.get() == read {
-            Sent::Unanswered
-        } else {
+        } else if http.has_heard() {
             Sent::Answered
+        } else {
+            Sent::Unanswered
         }
     }
 
-    /// The request about to be sent asks for another protocol.
-    pub(super) fn may_switch(&self) {
-        self.connection.wire.may_switch.set(true);
-    }
-
-    /// And was answered in HTTP.
-    pub(super) fn stays_http(&self) {
-        self.connection.wire.may_switch.set(false);
-        self.connection.wire.switched.take();
-    }
-
-    /// What the connection became with a 101. hyper ends it in the same turn in which it reads the 101, so it is there.
+    /// What the connection became with a 101.
     pub(super) fn switch(self, idle: Duration) -> Option<Switched> {
-        let Connection { wire, place, .. } = *self.connection;
-        let (stream, early) = wire.switched.take()?;
+        drop(self.uploading);
+        let Connection { http, place, .. } = *self.connection;
+        let (stream, early) = Rc::into_inner(http)?.into_parts();
         Some(Switched { stream, early, idle, place })
     }
 
-    /// The head of the answer is here: what is read from now on is its body.
-    pub(super) fn head_arrived(&self) {
-        self.connection.wire.answer.set(None);
-    }
-
-    /// The begin of a head with which the connection ended, as it came.
-    pub(super) fn broken_head(&self) -> Option<Vec<u8>> {
-        self.connection.wire.broken.take()
+    /// The begin of a head that could not be read, as it came.
+    pub(super) fn broken_head(&self) -> Bytes {
+        self.connection.http.unread()
     }
 
     /// After this answer the connection must not be used again.
@@ -299,21 +290,23 @@ impl Lease {
         &self.worker
     }
 
-    /// The last byte of the answer was read. A connection that is not ready now is still sending its request (the endpoint
-    /// answered early) or was closed, and is of no use.
+    /// The last byte of the answer was read. A connection that still sends its request (the endpoint answered early), or was closed, is of
+    /// no use.
     pub(super) fn give_back(self) {
-        let Self { mut connection, endpoint, worker, last, .. } = self;
+        let Self { mut connection, endpoint, worker, last, uploading } = self;
         let settings = endpoint.pool.settings.get();
         let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
-        if last || settings.idle_connections_max == 0 || !connection.sender.is_ready() {
+        if last || settings.idle_connections_max == 0 {
             return;
         }
         let endpoints = connection.idle_max.map(milliseconds).or(endpoint.pool.patience.get().limit());
         let idle_for = milliseconds(settings.idle).min(endpoints.unwrap_or(u64::MAX));
-        if connection.expires <= now || idle_for == 0 {
+        if connection.expires <= now || idle_for == 0 || !connection.http.rests(&worker) {
             return;
         }
+        // It has nothing left to do.
+        drop(uploading);
         if idle.len() >= settings.idle_connections_max {
             // What was made otherwise may never be wanted again; what is as good as this one stays instead of it.
             let Some(other) = idle.iter().position(|idle| idle.connection.identity != connection.identity) else {
@@ -346,7 +339,6 @@ impl Counted {
 impl Switched {
     /// A new connection, of which nothing was read.
     pub(super) fn from_the_begin(stream: Stream, endpoint: &LocalEndpoint, idle: Duration) -> Self {
-        let (stream, _) = Watched::new(stream);
         Self { stream, early: Bytes::new(), idle, place: endpoint.pool.place(State::Active) }
     }
 }
@@ -362,66 +354,5 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.counted.gauge(self.state).add(-1);
-    }
-}
-
-impl Wire {
-    pub(super) fn new(watch: Watch) -> Self {
-        Self {
-            read: Cell::default(),
-            written: Cell::default(),
-            begun: Cell::default(),
-            watch,
-            ended: Cell::default(),
-            may_switch: Cell::default(),
-            switched: RefCell::default(),
-            answer: Cell::default(),
-            broken: RefCell::default(),
-        }
-    }
-
-    fn number(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    pub(super) fn ended(&self, now: u64) {
-        self.ended.set(Some(now));
-    }
-
-    pub(super) fn may_switch(&self) -> bool {
-        self.may_switch.get()
-    }
-
-    pub(super) fn switched(&self, stream: Watched, early: Bytes) {
-        self.switched.replace(Some((stream, early)));
-    }
-
-    /// Keeps the head that was awaited when the connection ended; in the turn in which hyper has judged what it read.
-    pub(super) fn keep_head(&self, worker: &Worker) {
-        let head = self.answer.get().and_then(|total| worker.answered.head(self.number(), total));
-        self.broken.replace(head);
-    }
-
-    pub(super) fn read(&self, bytes: &[u8], worker: &Worker) {
-        if let Some(before) = self.answer.get() {
-            worker.answered.note(self.number(), before, bytes);
-            self.answer.set(Some(before + bytes.len() as u64));
-        }
-        self.read.set(self.read.get() + bytes.len() as u64);
-    }
-
-    /// Notes a write of `offered` bytes. Once a part of the request is out, a failure to write the rest is not told to hyper, which
-    /// would give up: an endpoint that answers early and closes (413, 401) makes our writing fail while its answer is already
-    /// here to be read. If there is none, reading will fail as well.
-    pub(super) fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Ready(Ok(bytes)) => {
-                self.written.set(self.written.get() + bytes as u64);
-                self.begun.set(true);
-                Poll::Ready(Ok(bytes))
-            }
-            Poll::Ready(Err(_)) if self.begun.get() => Poll::Ready(Ok(offered)),
-            other => other,
-        }
     }
 }

@@ -1,16 +1,17 @@
 //! What is needed to send a request a second time.
 //!
-//! hyper takes a request for good once it has begun to write it. So its head is remembered, as bytes in a buffer that the worker uses
-//! again and again: that costs less than to share each value, which is two locked instructions. The body can be sent again as long
+//! Over HTTP/1.1 a request stays in its place, and only its body is taken. Over HTTP/2 hyper takes all of it, for good once it has begun to
+//! write it; so its head is remembered, as bytes in a buffer that the worker uses again and again. The body can be sent again as long
 //! as nothing of it was taken, or all of that was kept: only what a client has marked with a key is.
 
 use crate::{
     body::Body,
     request::{CHUNKED, Exchange, plain_length},
 };
+use bytes::Bytes;
 use evenkeel_model::UpstreamProtocol;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{self, Authority, Scheme},
 };
 use tokio::sync::watch;
@@ -26,8 +27,10 @@ pub(super) struct Replay<'r> {
     method: Method,
     uri: Uri,
     version: Version,
-    /// Its fields, as `write_fields` makes them.
+    /// Its fields, as `write_fields` makes them. HTTP/1.1 needs no copy, for it leaves the request where it is.
     fields: Vec<u8>,
+    /// A body that no client sends.
+    full: Option<Bytes>,
     bodiless: bool,
     idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
@@ -48,8 +51,11 @@ impl<'r> Replay<'r> {
         if protocol == UpstreamProtocol::H2c {
             translate(request, exchange.upstream_name());
         }
-        let mut fields = exchange.worker().spare_head();
-        write_fields(request.headers(), &mut fields);
+        let mut fields = Vec::new();
+        if protocol != UpstreamProtocol::Http1 {
+            fields = exchange.worker().spare_head();
+            write_fields(request.headers(), &mut fields);
+        }
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
         // HTTP/2 takes the begin of a body at once, and refuses a stream after that (RFC 9113, section 8.7).
@@ -57,27 +63,38 @@ impl<'r> Replay<'r> {
             upload.keep();
         }
         let idempotent = keyed || method.is_idempotent();
+        let full = request.body().full();
         let bodiless = exchange.upload().is_none();
         let version = request.version();
-        Self { method, uri, version, fields, bodiless, idempotent, agreed, request, there: true }
+        Self { method, uri, version, fields, full, bodiless, idempotent, agreed, request, there: true }
+    }
+
+    /// The request, with its body, which may be taken.
+    pub(super) fn lend(&mut self, exchange: &Exchange) -> &mut Request<Body> {
+        if !std::mem::take(&mut self.there) {
+            *self.request.body_mut() = self.body(exchange);
+        }
+        self.request
+    }
+
+    /// Who waits for the endpoint's `100 Continue`.
+    pub(super) fn agreed(&self) -> Option<watch::Sender<bool>> {
+        self.agreed.clone()
+    }
+
+    fn body(&self, exchange: &Exchange) -> Body {
+        self.full.clone().map_or_else(|| Body::again(exchange.upload()), Body::from)
     }
 
     /// The request; made again if it has been taken before.
     pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
         let mut request = std::mem::take(self.request);
         if !std::mem::take(&mut self.there) {
-            *request.body_mut() = Body::again(exchange.upload());
+            *request.body_mut() = self.body(exchange);
             *request.method_mut() = self.method.clone();
             *request.uri_mut() = self.uri.clone();
             *request.version_mut() = self.version;
             read_fields(&self.fields, request.headers_mut());
-        }
-        if let Some(agreed) = self.agreed.clone() {
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    agreed.send_replace(true);
-                }
-            });
         }
         request
     }

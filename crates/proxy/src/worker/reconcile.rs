@@ -1,6 +1,7 @@
 //! A snapshot as one worker holds it: pickers and pools of its own, lent as `Rc`, so that no cache line moves between cores
 //! for a request.
 
+use super::Worker;
 use crate::{
     snapshot::{EndpointPart, ListenerPart, Snapshot, TcpPart, UpstreamPart},
     upstream::Pool,
@@ -129,10 +130,10 @@ impl LocalSnapshot {
         &self.upstreams[position as usize]
     }
 
-    /// Closes connections that have been idle for too long. `now` in milliseconds.
-    pub(super) fn sweep(&self, now: u64) {
+    /// Closes connections that have been idle for too long.
+    pub(super) fn sweep(&self, worker: &Worker) {
         for endpoint in self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter()) {
-            endpoint.pool.sweep(now);
+            endpoint.pool.sweep(worker);
         }
     }
 }

@@ -38,6 +38,11 @@ impl Timers {
         Rc::new(Self { begun, now: Cell::new(0), slots: RefCell::default(), free: RefCell::default() })
     }
 
+    /// When the worker began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// Milliseconds since the worker began, at the last tick.
     pub(crate) fn now(&self) -> u64 {
         self.now.get()

@@ -2,6 +2,7 @@
 
 use super::{handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
 use crate::{error::ProxyError, filter::CustomFilter, malformed::Heard};
+use bytes::BytesMut;
 use evenkeel_balance::Rng;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
 use std::{
@@ -12,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ticks from one look at idle connections to the next: a second.
-const SWEEP_EVERY: u32 = 10;
+/// Ticks between two looks at idle connections: half a second, so that one whose time is over is closed before its endpoint, which keeps it
+/// for a second longer, closes it.
+const SWEEP_EVERY: u32 = 4;
 
 /// Buffers for heads that are kept for later: as many as requests usually run at a time.
 const SPARE_HEADS_MAX: usize = 256;
@@ -50,9 +52,10 @@ pub(crate) struct Worker {
     until_sweep: Cell<u32>,
     /// Empty buffers, for the heads of the next requests to be remembered in.
     spare_heads: RefCell<Vec<Vec<u8>>>,
-    /// The head that a client has sent last, and that which an endpoint has.
+    /// The head that a client has sent last.
     pub(crate) asked: Heard,
-    pub(crate) answered: Heard,
+    /// What endpoints send is read into this.
+    read_buffer: RefCell<BytesMut>,
     pub(crate) handshakes: Rc<Handshakes>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
@@ -88,7 +91,7 @@ impl Worker {
             until_sweep: Cell::new(0),
             spare_heads: RefCell::default(),
             asked: Heard::default(),
-            answered: Heard::default(),
+            read_buffer: RefCell::default(),
         })
     }
 
@@ -104,6 +107,11 @@ impl Worker {
 
     pub(crate) fn random(&self) -> RefMut<'_, Rng> {
         self.rng.borrow_mut()
+    }
+
+    /// For one read, and empty before and after it.
+    pub(crate) fn read_buffer(&self) -> RefMut<'_, BytesMut> {
+        self.read_buffer.borrow_mut()
     }
 
     /// An empty buffer, with room if there was one before.
@@ -157,7 +165,7 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    /// Every tick: timeouts; every second: idle connections; `late` is how long the tick had to wait for its turn.
+    /// Every tick: timeouts; every half second: idle connections; `late` is how long the tick had to wait for its turn.
     pub(super) fn tick(&self, now: Instant, late: Duration) {
         self.cells.cell(self.id).loop_lag_nanos.set(i64::try_from(late.as_nanos()).unwrap_or(i64::MAX));
         self.timers.tick(now);
@@ -165,7 +173,7 @@ impl Worker {
         match self.until_sweep.get() {
             0 => {
                 self.until_sweep.set(SWEEP_EVERY);
-                self.snapshot().sweep(self.timers.now());
+                self.snapshot().sweep(self);
             }
             n => self.until_sweep.set(n - 1),
         }

@@ -1,0 +1,317 @@
+//! What follows the head of an answer: where its body ends (RFC 9112, sections 6 and 7).
+//!
+//! Pure: takes bytes out of what was read and says what they are. Chunks are read as the grammar has them, for two parsers that forgive
+//! differently read two messages.
+
+use super::head::has_whole_lines;
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Bytes of chunk extensions in one body, all together: nobody uses them, and they cost their sender nothing.
+const EXTENSIONS_MAX: u32 = 16 * 1024;
+
+/// Bytes of trailers, and their number.
+const TRAILERS_MAX: usize = 16 * 1024;
+const TRAILER_FIELDS_MAX: usize = 100;
+
+/// Why bytes are no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    #[error("a chunk size that is none")]
+    Size,
+    #[error("a chunk extension that is none, or too many of them")]
+    Extension,
+    #[error("a chunk that does not end where its size says")]
+    Overrun,
+    #[error("trailers that are none, or too many of them")]
+    Trailers,
+}
+
+/// Where in a body we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decoder(State);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// So many bytes are to come.
+    Length(u64),
+    UntilClose,
+    /// In a chunk's size, of which so much is read; `digits` of it.
+    Size {
+        size: u64,
+        digits: u8,
+        extensions: u32,
+    },
+    /// Behind the size: blanks, before an extension or for nothing. There are servers that fill a size up with them, and HAProxy takes
+    /// them too (`h1_parse_chunk_size`); no parser finds a digit there.
+    Blank {
+        size: u64,
+        extensions: u32,
+    },
+    Extension {
+        size: u64,
+        extensions: u32,
+    },
+    /// LF must follow.
+    SizeEnd {
+        size: u64,
+        extensions: u32,
+    },
+    /// In a chunk.
+    Data {
+        left: u64,
+        extensions: u32,
+    },
+    /// CR must follow, then LF.
+    DataCr {
+        extensions: u32,
+    },
+    DataLf {
+        extensions: u32,
+    },
+    Trailers,
+    End,
+}
+
+/// What the next bytes are.
+#[derive(Debug)]
+pub(super) enum Part {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    /// Not told by what is there.
+    Unknown,
+}
+
+impl Decoder {
+    /// So many bytes.
+    pub(crate) fn length(length: u64) -> Self {
+        Self(if length == 0 { State::End } else { State::Length(length) })
+    }
+
+    pub(crate) fn chunked() -> Self {
+        Self(State::Size { size: 0, digits: 0, extensions: 0 })
+    }
+
+    /// Until the endpoint closes the connection.
+    pub(crate) fn until_close() -> Self {
+        Self(State::UntilClose)
+    }
+
+    /// Whether nothing more belongs to it.
+    pub(crate) fn is_end(self) -> bool {
+        self.0 == State::End
+    }
+
+    /// Bytes to come, where that is known.
+    pub(crate) fn left(self) -> Option<u64> {
+        match self.0 {
+            State::Length(left) => Some(left),
+            State::End => Some(0),
+            _ => None,
+        }
+    }
+
+    /// The endpoint has closed the connection; whether that is the end of the body.
+    pub(super) fn closed(&mut self) -> bool {
+        if self.0 == State::UntilClose {
+            self.0 = State::End;
+        }
+        self.is_end()
+    }
+
+    /// Takes the next part out of `input`.
+    ///
+    /// # Errors
+    /// It is no body.
+    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
+        loop {
+            match self.0 {
+                State::End => return Ok(Part::End),
+                State::Trailers => return self.trailers(input),
+                _ if input.is_empty() => return Ok(Part::Unknown),
+                State::UntilClose => return Ok(Part::Data(std::mem::take(input))),
+                State::Length(left) => {
+                    let (data, left) = take(input, left);
+                    *self = Self::length(left);
+                    return Ok(Part::Data(data));
+                }
+                State::Data { left, extensions } => {
+                    let (data, left) = take(input, left);
+                    self.0 = if left == 0 { State::DataCr { extensions } } else { State::Data { left, extensions } };
+                    return Ok(Part::Data(data));
+                }
+                between => self.0 = step(between, input.get_u8())?,
+            }
+        }
+    }
+
+    fn trailers(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
+        let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
+        let parsed = httparse::parse_headers(input, &mut room).map_err(|_| BodyFault::Trailers)?;
+        let httparse::Status::Complete((length, fields)) = parsed else {
+            return if input.len() > TRAILERS_MAX { Err(BodyFault::Trailers) } else { Ok(Part::Unknown) };
+        };
+        if length > TRAILERS_MAX || !has_whole_lines(&input[..length], fields) {
+            return Err(BodyFault::Trailers);
+        }
+        let mut trailers = HeaderMap::with_capacity(fields.len());
+        for field in fields {
+            let (name, value) = (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value));
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(BodyFault::Trailers) };
+            trailers.append(name, value);
+        }
+        input.advance(length);
+        self.0 = State::End;
+        Ok(if trailers.is_empty() { Part::End } else { Part::Trailers(trailers) })
+    }
+}
+
+/// One byte of what is between chunks.
+fn step(state: State, byte: u8) -> Result<State, BodyFault> {
+    let extended = |extensions: u32| match extensions + 1 {
+        EXTENSIONS_MAX => Err(BodyFault::Extension),
+        more => Ok(more),
+    };
+    Ok(match (state, byte) {
+        (State::Size { size, digits, extensions }, digit) if digit.is_ascii_hexdigit() => {
+            // Sixteen fill what we count with; leading zeros beyond that are no number that anybody means.
+            let digit = char::from(digit).to_digit(16).ok_or(BodyFault::Size)?;
+            let digits = if digits < 16 { digits + 1 } else { return Err(BodyFault::Size) };
+            State::Size { size: size << 4 | u64::from(digit), digits, extensions }
+        }
+        (State::Size { digits: 0, .. }, _) => return Err(BodyFault::Size),
+        (
+            State::Size { size, extensions, .. }
+            | State::Blank { size, extensions }
+            | State::Extension { size, extensions },
+            b'\r',
+        ) => State::SizeEnd { size, extensions },
+        (State::Size { size, extensions, .. } | State::Blank { size, extensions }, b';') => {
+            State::Extension { size, extensions: extended(extensions)? }
+        }
+        (State::Size { size, extensions, .. } | State::Blank { size, extensions }, b' ' | b'\t') => {
+            State::Blank { size, extensions: extended(extensions)? }
+        }
+        (State::Size { .. } | State::Blank { .. }, _) => return Err(BodyFault::Size),
+        (State::Extension { size, extensions }, byte) if byte == b'\t' || !byte.is_ascii_control() => {
+            State::Extension { size, extensions: extended(extensions)? }
+        }
+        (State::Extension { .. }, _) => return Err(BodyFault::Extension),
+        (State::SizeEnd { size: 0, .. }, b'\n') => State::Trailers,
+        (State::SizeEnd { size, extensions }, b'\n') => State::Data { left: size, extensions },
+        (State::SizeEnd { .. }, _) => return Err(BodyFault::Size),
+        (State::DataCr { extensions }, b'\r') => State::DataLf { extensions },
+        (State::DataLf { extensions }, b'\n') => State::Size { size: 0, digits: 0, extensions },
+        _ => return Err(BodyFault::Overrun),
+    })
+}
+
+/// As many of `left` bytes as there are, and how many are left then.
+fn take(input: &mut Bytes, left: u64) -> (Bytes, u64) {
+    let here = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+    (input.split_to(here), left - here as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a body says that comes in pieces of this size: its bytes, its trailers, and what is left behind its end.
+    type Read = (Vec<u8>, HeaderMap, Vec<u8>);
+
+    fn read(mut decoder: Decoder, bytes: &[u8], size: usize) -> Result<Option<Read>, BodyFault> {
+        let (mut data, mut trailers) = (Vec::new(), HeaderMap::new());
+        let (mut input, mut rest) = (Bytes::new(), bytes);
+        loop {
+            match decoder.next(&mut input)? {
+                Part::Data(part) => data.extend_from_slice(&part),
+                Part::Trailers(fields) => trailers = fields,
+                Part::End => return Ok(Some((data, trailers, [&input, rest].concat()))),
+                Part::Unknown if rest.is_empty() => return Ok(None),
+                Part::Unknown => {
+                    let (piece, later) = rest.split_at(size.min(rest.len()));
+                    input = [&input[..], piece].concat().into();
+                    rest = later;
+                }
+            }
+        }
+    }
+
+    fn chunks(bytes: &str) -> Result<Option<Read>, BodyFault> {
+        read(Decoder::chunked(), bytes.as_bytes(), 3)
+    }
+
+    #[test]
+    fn a_length_ends_a_body() {
+        let (data, _, rest) = read(Decoder::length(5), b"hello world", 3).unwrap().unwrap();
+        assert_eq!((&data[..], &rest[..]), (&b"hello"[..], &b" world"[..]));
+        assert_eq!(read(Decoder::length(5), b"hell", 3).unwrap(), None);
+        assert!(Decoder::length(0).is_end());
+        assert!(!Decoder::length(1).closed() && !Decoder::chunked().closed() && Decoder::until_close().closed());
+    }
+
+    #[test]
+    fn extensions_are_passed_over_and_trailers_are_told() {
+        let (data, trailers, rest) =
+            chunks("5;a=\"b\"\r\nhello\r\n1 ; x\r\n!\r\nA  \r\n0123456789\r\n000\r\nX: y\r\n\r\nHTTP")
+                .unwrap()
+                .unwrap();
+        assert_eq!((&data[..], &rest[..]), (&b"hello!0123456789"[..], &b"HTTP"[..]));
+        assert_eq!(trailers["x"], "y");
+    }
+
+    #[test]
+    fn chunks_that_have_to_be_guessed_at_are_none() {
+        let many = format!("1;{}\r\nx\r\n", "x".repeat(EXTENSIONS_MAX as usize));
+        let trailers = format!("0\r\nX: {}\r\n\r\n", "x".repeat(TRAILERS_MAX));
+        for (bytes, fault) in [
+            ("\r\n", BodyFault::Size),
+            ("x\r\n", BodyFault::Size),
+            ("-1\r\n", BodyFault::Size),
+            (" 1\r\n", BodyFault::Size),
+            ("0x1\r\n", BodyFault::Size),
+            ("1 1\r\n", BodyFault::Size),
+            ("1\n", BodyFault::Size),
+            ("1\r\r", BodyFault::Size),
+            ("10000000000000000\r\n", BodyFault::Size),
+            ("00000000000000001\r\n", BodyFault::Size),
+            ("1;a\n", BodyFault::Extension),
+            ("1;a\0\r\n", BodyFault::Extension),
+            (&many, BodyFault::Extension),
+            ("1\r\nab\r\n", BodyFault::Overrun),
+            ("1\r\na\n", BodyFault::Overrun),
+            ("1\r\na\rb", BodyFault::Overrun),
+            ("0\r\nX: y\n\r\n", BodyFault::Trailers),
+            ("0\r\nX y\r\n\r\n", BodyFault::Trailers),
+            (&trailers, BodyFault::Trailers),
+        ] {
+            assert_eq!(chunks(bytes).unwrap_err(), fault, "{bytes:.40?}");
+        }
+        assert_eq!(chunks("ffffffffffffffff\r\nx").unwrap(), None, "as many as can be counted");
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_are_joined_however_they_are_cut(parts: Vec<Vec<u8>>, rest: Vec<u8>, size in 1_usize..50) {
+            let mut bytes = Vec::new();
+            for part in parts.iter().filter(|part| !part.is_empty()) {
+                bytes.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+                bytes.extend_from_slice(part);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+            bytes.extend_from_slice(&rest);
+            let (data, trailers, left) = read(Decoder::chunked(), &bytes, size).unwrap().unwrap();
+            prop_assert_eq!((data, trailers.len(), left), (parts.concat(), 0, rest));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic_or_more_than_they_are(bytes: Vec<u8>, size in 1_usize..50) {
+            if let Ok(Some((data, _, rest))) = read(Decoder::chunked(), &bytes, size) {
+                prop_assert!(data.len() + rest.len() <= bytes.len());
+            }
+        }
+    }
+}
