@@ -16,6 +16,7 @@ mod examples;
 mod filters;
 mod forwarded;
 mod fuzz;
+mod grpc;
 mod health;
 mod http1;
 mod http2;

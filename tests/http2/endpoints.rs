@@ -314,6 +314,46 @@ async fn an_endpoint_without_settings_is_left_for_another() {
 }
 
 #[tokio::test]
+async fn a_silent_endpoint_is_asked_whether_it_is_there_while_a_request_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = h2c_endpoint(listener.local_addr().unwrap()).upstream("pool.ping_interval = \"100ms\"").start().await;
+    let client = proxy.client();
+    let asked = tokio::spawn(async move { client.get("/").send().await });
+
+    let mut wire = FrameWire::accepted(accepted(&listener).await, &[]).await;
+    wire.frame_of(Frame::HEADERS, 1).await.expect("a request");
+    for _ in 0..3 {
+        let ping = wire.frame_of(Frame::PING, 0).await.expect("a question");
+        wire.send(Frame::new(Frame::PING, Frame::ACK, 0, ping.payload)).await;
+    }
+    wire.send(Frame::headers(1, &[(":status", "204")], true)).await;
+
+    assert_eq!(asked.await.unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_answered_gets_no_more_requests() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let timeouts = "timeouts = { connect = \"200ms\", response_head = \"300ms\" }";
+    let proxy = h2c_endpoint(listener.local_addr().unwrap()).upstream(timeouts).start().await;
+    let ask = || {
+        let client = proxy.client();
+        tokio::spawn(async move { client.get("/").send().await })
+    };
+
+    let lost = ask();
+    let mut dead = FrameWire::accepted(accepted(&listener).await, &[]).await;
+    dead.frame_of(Frame::HEADERS, 1).await.expect("a request");
+    assert_eq!(lost.await.unwrap().status, 504);
+
+    let asked = ask();
+    let mut second = FrameWire::accepted(accepted(&listener).await, &[]).await;
+    second.frame_of(Frame::HEADERS, 1).await.expect("the next request");
+    second.send(Frame::headers(1, &[(":status", "204")], true)).await;
+    assert_eq!(asked.await.unwrap().status, 204);
+}
+
+#[tokio::test]
 async fn an_upgrade_is_an_ordinary_request_there() {
     let origin = H2Origin::echo().await;
     let proxy = before(&origin).start().await;

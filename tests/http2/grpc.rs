@@ -5,7 +5,7 @@ use super::{
     talk::{Answer, Talk, h2c, request, whole},
 };
 use bytes::Bytes;
-use evenkeel_testkit::{Builder, DeadEndpoint, Origin, Proxy, RawOrigin, hostile, in_time};
+use evenkeel_testkit::{Builder, DeadEndpoint, Origin, Proxy, RawOrigin, Script, hostile, in_time};
 use http::{HeaderMap, HeaderValue};
 use std::{
     sync::{
@@ -173,7 +173,7 @@ async fn a_client_may_stream_and_get_one_answer() {
 }
 
 #[tokio::test]
-async fn a_server_may_stream_ten_thousand_tiny_messages() {
+async fn ten_thousand_tiny_messages_are_no_flood_to_a_client_with_little_room() {
     let origin = H2Origin::start(|(_, mut respond)| async move {
         let mut send = respond.send_response(begins(), false)?;
         for _ in 0..10_000 {
@@ -184,9 +184,45 @@ async fn a_server_may_stream_ten_thousand_tiny_messages() {
     .await;
     let proxy = between(&origin).start().await;
 
-    let answer = Talk::roomy(proxy.web()).await.post(call("/pkg.Service/Down"), message(""), None).await.unwrap();
+    // By h2's own settings some 130 small frames may wait, and one more ends the connection.
+    let answer = Talk::to(proxy.web()).await.post(call("/pkg.Service/Down"), message(""), None).await.unwrap();
 
     assert_eq!((answer.body.len(), answer.trailers), (90_000, Some(ok())));
+}
+
+#[tokio::test]
+async fn ten_thousand_tiny_chunks_of_http_1_are_no_flood_either() {
+    let chunks = "3\r\nabc\r\n".repeat(10_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let origin = RawOrigin::start(Script::answering(answer)).await;
+    let proxy = h2c(&origin).start().await;
+
+    let answer = Talk::to(proxy.web()).await.ask(request("GET", "/")).await.unwrap();
+
+    assert!(answer.body == "abc".repeat(10_000).as_bytes(), "{} bytes", answer.body.len());
+}
+
+#[tokio::test]
+async fn ten_thousand_tiny_messages_are_no_flood_to_a_server_with_little_room() {
+    let origin = H2Origin::with(h2::server::Builder::new(), |(request, mut respond)| async move {
+        let (mut body, mut bytes) = (request.into_body(), 0);
+        while let Some(data) = next(&mut body).await {
+            bytes += data.len();
+        }
+        let mut send = respond.send_response(begins(), false)?;
+        send.send_data(message(&bytes.to_string()), false)?;
+        send.send_trailers(ok())
+    })
+    .await;
+    let proxy = between(&origin).start().await;
+    let (answer, mut send) = Talk::to(proxy.web()).await.begin(call("/pkg.Service/Up"), false).await.unwrap();
+
+    for n in 0..10_000 {
+        send.send_data(message("tiny"), n == 9_999).unwrap();
+    }
+
+    let answer = whole(in_time("an answer", answer).await.unwrap()).await.unwrap();
+    assert_eq!(answer.body, message("90000").to_vec());
 }
 
 #[tokio::test]

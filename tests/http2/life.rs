@@ -167,6 +167,27 @@ async fn a_connection_without_streams_is_told_and_ended() {
 }
 
 #[tokio::test]
+async fn a_client_may_ping_as_clients_do_with_a_request_and_without() {
+    let origin = slow().await;
+    let proxy = h2c(&origin).start().await;
+    let mut wire = FrameWire::to(proxy.web(), &[]).await;
+    // Without a request, then with one that waits: each time as many as a client sends in five minutes that asks every second.
+    for stream in [1, 3] {
+        for n in 0..300_u64 {
+            wire.send(Frame::new(Frame::PING, 0, 0, n.to_be_bytes())).await;
+        }
+        for n in 0..300_u64 {
+            let answer = wire.frame_of(Frame::PING, 0).await.expect("every one is answered");
+            assert_eq!((answer.flags, &answer.payload[..]), (Frame::ACK, &n.to_be_bytes()[..]));
+        }
+        wire.send(Frame::get(stream, "/hold")).await;
+        eventually("the endpoint has it", || origin.in_flight() == stream.div_ceil(2) as usize).await;
+    }
+    wire.send(Frame::get(5, "/")).await;
+    wire.frame_of(Frame::HEADERS, 5).await.expect("the connection goes on");
+}
+
+#[tokio::test]
 async fn a_connection_that_is_too_old_is_told_and_its_streams_go_on() {
     let origin = Origin::http1().at("/slow", Answer::text("done").after(Duration::from_millis(1500))).start().await;
     let proxy = h2c(&origin).listener("connection_age_max = \"300ms\"").start().await;

@@ -89,11 +89,18 @@ pub struct Pool {
     /// A connection is not reused once it is this old, give or take a tenth, so that load moves to new machines behind a
     /// name or a virtual address.
     pub age_max: Duration,
+    /// With HTTP/2: silence of an endpoint, with a request in flight, after which it is asked whether it is there.
+    pub ping_interval: Duration,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(60), idle_connections_max: 128, age_max: Duration::from_secs(3600) }
+        Self {
+            idle: Duration::from_secs(60),
+            idle_connections_max: 128,
+            age_max: Duration::from_secs(3600),
+            ping_interval: Duration::from_secs(360),
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub mod process;
 pub mod scrape;
 
 pub use cells::{
-    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, Histogram, HistogramSnapshot, Http2Fault,
-    ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable, RetryOutcome,
-    RouteCells, SessionCells, SessionResult, TlsHandshake, UpstreamCells, WorkerCells,
+    BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, GrpcClass, Histogram, HistogramSnapshot,
+    Http2Fault, ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable,
+    RetryOutcome, RouteCells, SessionCells, SessionResult, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

@@ -56,6 +56,8 @@ families! {
         "From the first byte of a request to the last byte of its answer, as the client saw it.";
     REQUESTS_IN_FLIGHT = Gauge "evenkeel_requests_in_flight"
         "Requests that have begun and not ended.";
+    GRPC_CALLS = Counter "evenkeel_grpc_calls_total"
+        "Calls of gRPC that ended, by the class of their grpc-status.";
     RESPONSES_LOCAL = Counter "evenkeel_responses_local_total"
         "Requests that got their answer from the proxy and not from an endpoint, by reason and whose fault it was.";
 

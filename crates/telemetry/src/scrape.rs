@@ -6,9 +6,9 @@
 //! series; only status codes come as they occur, they are too many.
 
 use crate::{
-    CodeClass, ConnectResult, EndpointCells, Exposition, HistogramSnapshot, Http2Fault, ListenerCells, MethodLabel,
-    PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult, TlsHandshake,
-    UpstreamCells, WorkerCells,
+    CodeClass, ConnectResult, EndpointCells, Exposition, GrpcClass, HistogramSnapshot, Http2Fault, ListenerCells,
+    MethodLabel, PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult,
+    TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
 use std::{
@@ -64,6 +64,13 @@ pub fn routes<'a>(page: &mut Exposition, routes: &[Named<'_, RouteCells>], liste
     page.family(&names::REQUESTS_IN_FLIGHT);
     for (route, cells) in routes {
         page.sample(&[("route", route)], cells.iter().map(|cell| cell.in_flight.get()).sum::<i64>());
+    }
+    page.family(&names::GRPC_CALLS);
+    for (route, cells) in routes {
+        for class in GrpcClass::ALL {
+            let labels = [("route", *route), ("class", class.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.grpc(class).get()));
+        }
     }
     page.family(&names::RESPONSES_LOCAL);
     for (route, cells) in routes {
@@ -255,6 +262,7 @@ mod tests {
             cell.duration.observe(Duration::from_millis(3));
             cell.in_flight.add(if n == 0 { 3 } else { -1 });
             cell.local(Reason::NoEndpoint).inc();
+            cell.grpc(GrpcClass::ServerError).inc();
             upstream.cell(n.into()).retries(RetryOutcome::Failed).inc();
             upstream.cell(n.into()).duration.observe(Duration::from_secs(31));
             endpoint.cell(n.into()).requests(CodeClass::ServerError).inc();
@@ -293,6 +301,7 @@ mod tests {
         assert_eq!(sum(names::REQUESTS_IN_FLIGHT, &[("route", "api")]), 2.0);
         assert_eq!(scrape.sum("evenkeel_request_duration_seconds_count", &[("route", "api")]), 2.0);
         assert_eq!(sum(names::RESPONSES_LOCAL, &[("reason", "no_endpoint"), ("fault", "upstream")]), 2.0);
+        assert_eq!(sum(names::GRPC_CALLS, &[("route", "api"), ("class", "server_error")]), 2.0);
         assert_eq!(sum(names::RETRIES, &[("upstream", "site"), ("outcome", "failed")]), 2.0);
         assert_eq!(sum(names::ENDPOINT_REQUESTS, &[("endpoint", "10.0.0.1:80"), ("code_class", "5xx")]), 2.0);
         assert_eq!(sum(names::ENDPOINT_DRAINING, &[("endpoint", "10.0.0.1:80")]), 1.0);

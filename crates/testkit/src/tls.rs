@@ -127,8 +127,20 @@ impl TlsClient {
         Socket::Tls(Box::new(stream.into()))
     }
 
+    /// Begins TLS on a connection that is there, for a library to speak over.
+    ///
+    /// # Panics
+    /// When there is no agreement.
+    pub async fn over(&self, socket: Socket) -> Socket {
+        let stream = self.shake_over(socket).await.unwrap_or_else(|e| panic!("no TLS: {e}"));
+        Socket::Tls(Box::new(stream.into()))
+    }
+
     async fn shake(&self, place: &Place) -> io::Result<TlsStream<Socket>> {
-        let socket = in_time("a connection", place.connect()).await?;
+        self.shake_over(in_time("a connection", place.connect()).await?).await
+    }
+
+    async fn shake_over(&self, socket: Socket) -> io::Result<TlsStream<Socket>> {
         let name = ServerName::try_from(self.name.clone()).expect("a DNS name or an address");
         let connecting = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket);
         in_time("a TLS handshake", connecting).await

@@ -189,6 +189,13 @@ static POOL: Table = Table {
             "A connection is not reused once it is this old, give or take a tenth. Lower it when new machines behind a name or a \
              virtual address get their share too slowly.",
         ),
+        Key::preset(
+            "ping_interval",
+            Shape::TIMEOUT,
+            Literal::Text("6m"),
+            "With HTTP/2: after so long a silence, and with a request in flight, the endpoint is asked with PING whether it is there. Lower it where \
+             endpoints vanish without a word and allow more pings; servers of gRPC by default end connections for more than one in 5 minutes.",
+        ),
     ],
     later: &["connections_max"],
 };
@@ -340,5 +347,6 @@ fn pool(section: &Section<'_>) -> Pool {
         idle: section.preset("idle"),
         idle_connections_max: section.preset("idle_connections_max"),
         age_max: section.preset("age_max"),
+        ping_interval: section.preset("ping_interval"),
     }
 }

@@ -4,7 +4,7 @@
 //! goes on to hyper, which ends the client's connection without the closing chunk or the missing bytes.
 
 use super::{
-    BodyError,
+    BodyError, Join, Joined,
     upload::{Fault, blame, without_forbidden},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use evenkeel_model::RateMin;
 use evenkeel_telemetry::Reason;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -35,10 +35,7 @@ pub(crate) struct Limits {
 
 /// An endpoint's answer on its way to a client.
 pub(crate) struct Download {
-    coming: Coming,
-    lease: Option<Lease>,
-    /// It has broken off, which is told in the next turn: what came before is to leave first.
-    broken: Option<Reason>,
+    source: Joined<Source>,
     /// Set while we wait for bytes; a clock of its own only when there was a first wait.
     stall: Option<Timer>,
     stall_after: Duration,
@@ -51,16 +48,14 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    pub(crate) fn new(coming: Coming, lease: Lease, limits: Limits, close_delimited: bool) -> Self {
+    pub(crate) fn new(coming: Coming, lease: Lease, limits: Limits, close_delimited: bool, join: Join) -> Self {
         let total = limits.total.map(|total| {
             let timer = lease.timer();
             timer.set(total);
             timer
         });
         Self {
-            coming,
-            lease: Some(lease),
-            broken: None,
+            source: Joined::new(Source { coming, lease: Some(lease), broken: None }, join),
             stall: None,
             stall_after: limits.stall,
             rate: limits.rate,
@@ -86,16 +81,16 @@ impl Download {
         if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
             return self.cut(Reason::UpstreamTimeout, exchange);
         }
-        match self.poll_coming(cx) {
+        match self.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(stall) = &self.stall {
                     stall.clear();
                 }
-                if let (Some(least), Some(data), Some(lease)) = (self.rate, frame.data_ref(), &self.lease) {
+                if let (Some(least), Some(data), Some(lease)) = (self.rate, frame.data_ref(), self.lease()) {
                     self.pace.moved(least, lease.now(), data.len() as u64);
                 }
                 if frame.is_data() {
-                    if self.coming.is_end_stream() {
+                    if self.source.is_end_stream() {
                         self.complete();
                     }
                     return Poll::Ready(Some(Ok(frame)));
@@ -103,6 +98,9 @@ impl Download {
                 // Nothing follows trailers (RFC 9112, section 7.1.2), and hyper asks for nothing more.
                 self.complete();
                 if let Some(exchange) = exchange {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        exchange.trailers(trailers);
+                    }
                     exchange.ends(End::Complete);
                 }
                 Poll::Ready(Some(Ok(without_forbidden(frame, &[]))))
@@ -118,33 +116,13 @@ impl Download {
                 }
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(reason))) if self.broken.is_some() => self.cut(reason, exchange),
-            Poll::Ready(Some(Err(reason))) => {
-                self.broken = Some(reason);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+            Poll::Ready(Some(Err(reason))) => self.cut(reason, exchange),
             Poll::Pending => self.poll_stall(cx, exchange),
         }
     }
 
-    fn poll_coming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reason>>> {
-        if let Some(reason) = self.broken {
-            return Poll::Ready(Some(Err(reason)));
-        }
-        let reason = |malformed| if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
-        match (&mut self.coming, &self.lease) {
-            (Coming::Http1(body), Some(Lease::Http1(lease))) => {
-                let frame = ready!(lease.poll_body(body, cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|broken| reason(matches!(broken, Broken::Body(_))))))
-            }
-            (Coming::Http2(incoming), _) => {
-                let frame = ready!(Pin::new(incoming).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| reason(blame(&error) == Fault::Malformed))))
-            }
-            // It has been read to its end.
-            (Coming::Http1(_), _) => Poll::Ready(None),
-        }
+    fn lease(&self) -> Option<&Lease> {
+        self.source.body().lease.as_ref()
     }
 
     fn poll_stall(
@@ -152,7 +130,7 @@ impl Download {
         cx: &Context<'_>,
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(lease) = &self.lease else { return Poll::Pending };
+        let Some(lease) = &self.source.body().lease else { return Poll::Pending };
         let timer = self.stall.get_or_insert_with(|| lease.timer());
         let left = self.rate.map(|least| self.pace.waits(least, lease.now()));
         if !timer.is_set() {
@@ -170,7 +148,7 @@ impl Download {
         reason: Reason,
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.lease = None;
+        drop(self.source.body_mut().lease.take());
         if let Some(exchange) = exchange {
             exchange.ends(End::Cut(reason));
             if self.close_delimited {
@@ -182,16 +160,68 @@ impl Download {
 
     /// The last byte is here: the connection may serve another request.
     pub(super) fn complete(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.source.body_mut().lease.take() {
             lease.give_back();
         }
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.coming.is_end_stream()
+        self.source.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+/// What an endpoint sends, part by part, over the connection that it comes by.
+struct Source {
+    coming: Coming,
+    lease: Option<Lease>,
+    /// It has broken off, which is told in the next turn: what came before is to leave first.
+    broken: Option<Reason>,
+}
+
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reason>>> {
+        let reason = |malformed| if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
+        match (&mut self.coming, &self.lease) {
+            (Coming::Http1(body), Some(Lease::Http1(lease))) => {
+                let frame = ready!(lease.poll_body(body, cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|broken| reason(matches!(broken, Broken::Body(_))))))
+            }
+            (Coming::Http2(incoming), _) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| reason(blame(&error) == Fault::Malformed))))
+            }
+            // It has been read to its end.
+            (Coming::Http1(_), _) => Poll::Ready(None),
+        }
+    }
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = Reason;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reason>>> {
+        if let Some(reason) = self.broken {
+            return Poll::Ready(Some(Err(reason)));
+        }
+        let part = ready!(self.poll(cx));
+        if let Some(Err(reason)) = part {
+            self.broken = Some(reason);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(part)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.coming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
         self.coming.size_hint()
     }
 }

@@ -1,9 +1,11 @@
 //! The bytes behind a head, in both directions.
 
 mod download;
+mod joined;
 mod upload;
 
 pub(crate) use download::{Download, Limits};
+pub(crate) use joined::{Join, Joined};
 pub(crate) use upload::{Fault, Upload};
 
 use crate::{

@@ -3,7 +3,7 @@
 //! The endpoint's connection takes it frame by frame as it can write: back-pressure needs no code. The first frame is asked for
 //! only then, and with it hyper sends `100 Continue`, so that a refusal costs no upload.
 
-use super::BodyError;
+use super::{BodyError, Join, Joined};
 use crate::{
     connection::ClientConnection,
     request::detach,
@@ -52,7 +52,7 @@ pub(crate) struct Upload(Rc<Shared>);
 type Agreement = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Shared {
-    incoming: RefCell<Incoming>,
+    incoming: RefCell<Joined<Incoming>>,
     connection: Rc<ClientConnection>,
     stall: RefCell<Option<Timer>>,
     pace: Pace,
@@ -75,8 +75,14 @@ struct Shared {
 impl Upload {
     pub(super) fn new(incoming: Incoming, connection: &Rc<ClientConnection>, body_max: Option<u64>) -> Self {
         let length = incoming.size_hint().exact();
+        let join = match length {
+            _ if connection.is_http2() => Join::WhatIsThere,
+            None => Join::AfterATurn,
+            // What has a length is read as it comes, in no small parts.
+            Some(_) => Join::Never,
+        };
         Self(Rc::new(Shared {
-            incoming: RefCell::new(incoming),
+            incoming: RefCell::new(Joined::new(incoming, join)),
             connection: Rc::clone(connection),
             stall: RefCell::default(),
             pace: Pace::default(),
@@ -186,7 +192,7 @@ impl Upload {
             return Poll::Ready(None);
         }
         let mut incoming = shared.incoming.borrow_mut();
-        let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+        let frame = match incoming.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => return self.fail(blame(&error)),
             Poll::Ready(None) => {

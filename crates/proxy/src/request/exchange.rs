@@ -15,7 +15,8 @@ use crate::{
 use evenkeel_balance::{HashKey, InFlight};
 use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
 use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
-use http::{Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -72,7 +73,7 @@ pub(crate) struct Exchange {
     /// The protocol to which the client wants to switch.
     upgrade: Option<UpgradeToken>,
     /// Present: it is a call of gRPC.
-    call: Option<grpc::Call>,
+    pub(super) call: Option<grpc::Call>,
     /// Bytes that a tunnel has carried from the client.
     carried: u64,
     pub(super) id: u64,
@@ -138,7 +139,7 @@ impl Exchange {
     }
 
     /// Whether the client speaks HTTP/2: then a fault ends its stream and not its connection.
-    pub(super) fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.is_http2())
     }
 
@@ -275,6 +276,11 @@ impl Exchange {
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let closing = !switching
             && self.connection.as_ref().is_some_and(|connection| connection.closing() && !connection.is_http2());
+        if let Some(call) = &mut self.call
+            && response.body().is_end_stream()
+        {
+            call.ends(response.headers());
+        }
         response.body_mut().belongs_to(self);
         if closing {
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
@@ -327,6 +333,13 @@ impl Exchange {
 
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
+    }
+
+    /// The answer ends with these.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(call) = &mut self.call {
+            call.ends(trailers);
+        }
     }
 
     pub(crate) fn ends(&mut self, end: End) {
@@ -411,6 +424,9 @@ impl Drop for Exchange {
         }
         if let Some(reason) = self.reason {
             cells.local(reason).inc();
+        }
+        if let Some(call) = &self.call {
+            cells.grpc(call.class()).inc();
         }
         if let Some(said) = self.said.take() {
             super::record::write(self, &said, took);

@@ -4,6 +4,7 @@
 //! no gRPC (grpc-web is an ordinary request).
 
 use crate::error::ProxyError;
+use evenkeel_telemetry::GrpcClass;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::time::Duration;
 
@@ -14,11 +15,15 @@ pub(super) static CONTENT_TYPE: HeaderValue = HeaderValue::from_static("applicat
 /// `TimeoutValue` is a positive integer of at most eight digits (gRPC's PROTOCOL-HTTP2.md).
 const DIGITS_MAX: usize = 8;
 
+const UNKNOWN: u8 = 2;
+
 /// What is known of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Call {
     /// How long the client waits, from the head of its request.
     pub(super) timeout: Option<Duration>,
+    /// What its answer says of how it ended; `None`: nothing, so far.
+    pub(super) status: Option<u8>,
 }
 
 impl Call {
@@ -27,7 +32,18 @@ impl Call {
         let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
         let rest = kind.strip_prefix(b"application/grpc")?;
         // `application/grpc-web` is another protocol.
-        matches!(rest.first(), None | Some(b'+' | b';')).then(|| Self { timeout: timeout(headers) })
+        matches!(rest.first(), None | Some(b'+' | b';')).then(|| Self { timeout: timeout(headers), status: None })
+    }
+
+    /// Takes the status from trailers, or from a head that is all there is ("Trailers-Only").
+    pub(super) fn ends(&mut self, trailers: &HeaderMap) {
+        let Some(status) = trailers.get(&STATUS) else { return };
+        // What is no number that could be one is UNKNOWN to clients as well.
+        self.status = Some(status.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(UNKNOWN));
+    }
+
+    pub(super) fn class(&self) -> GrpcClass {
+        self.status.map_or(GrpcClass::None, GrpcClass::of)
     }
 }
 
@@ -53,7 +69,6 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 /// The status of a call that got an error of ours. `overdue`: the client's own deadline is over. From gRPC's "HTTP to gRPC Status Code Mapping"
 /// (doc/http-grpc-status-mapping.md), so that a client sees what it would have made of our plain answer itself.
 pub(super) fn status(error: &ProxyError, overdue: bool) -> u8 {
-    const UNKNOWN: u8 = 2;
     const DEADLINE_EXCEEDED: u8 = 4;
     const PERMISSION_DENIED: u8 = 7;
     const UNIMPLEMENTED: u8 = 12;
@@ -110,6 +125,23 @@ mod tests {
         for text in ["", "S", "5", "5s", "+5S", "-1S", "123456789S", "5 S", "1.5S"] {
             assert_eq!(timeout(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_call_ends_with_the_status_of_its_trailers() {
+        let status = |text: &'static str| {
+            let mut call = Call::default();
+            call.ends(&[(STATUS.clone(), HeaderValue::from_static(text))].into_iter().collect());
+            (call.status, call.class())
+        };
+        assert_eq!(status("0"), (Some(0), GrpcClass::Ok));
+        assert_eq!(status("5"), (Some(5), GrpcClass::ClientError));
+        for odd in ["", "x", "-1", "256"] {
+            assert_eq!(status(odd), (Some(2), GrpcClass::ServerError), "{odd}");
+        }
+        let mut call = Call::default();
+        call.ends(&HeaderMap::new());
+        assert_eq!((call.status, call.class()), (None, GrpcClass::None));
     }
 
     #[test]

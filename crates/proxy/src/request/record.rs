@@ -54,6 +54,7 @@ pub(super) fn write(exchange: &Exchange, said: &Said, took: Duration) {
         },
         answer: Answer {
             status: Some(exchange.status),
+            grpc_status: exchange.call.and_then(|call| call.status),
             reason: exchange.reason.map_or("", Reason::as_str),
             bytes: exchange.sent,
         },
@@ -74,7 +75,7 @@ pub(crate) fn log_unparsed(connection: &ClientConnection, status: u16, reason: R
         listener: connection.listener().part.name.as_str(),
         client: connection.peer().ip(),
         request: Asked::default(),
-        answer: Answer { status: Some(status), reason: reason.as_str(), bytes: 0 },
+        answer: Answer { status: Some(status), reason: reason.as_str(), ..Answer::default() },
         target: Target::default(),
         phases: Phases::default(),
     });

@@ -10,7 +10,7 @@ use super::{
     replay::Replay,
 };
 use crate::{
-    body::{Body, Download, Fault, Limits},
+    body::{Body, Download, Fault, Join, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
     request::{Exchange, prepare_response},
@@ -153,6 +153,10 @@ async fn over(
             Err(judge(&lost, returned, &lease, upstream, exchange))
         }
         Err(None) => {
+            // A call's own deadline may be shorter than any good answer takes.
+            if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
+                stream.timed_out();
+            }
             let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
             Err(Failure { error, sent: Sent::Answered })
         }
@@ -207,6 +211,9 @@ fn accept(
 ) -> Result<Response<Body>, Failure> {
     let now = Instant::now();
     exchange.head_arrived(now);
+    if let Lease::Http2(stream) = &lease {
+        stream.head_arrived();
+    }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {
         let error = ProxyError::MalformedResponse { endpoint: exchange.endpoint_address(), cause };
@@ -238,7 +245,10 @@ fn accept(
     let total = exchange.time_left(timeouts.total);
     let limits = Limits { stall: timeouts.body_stall, rate: timeouts.body_rate, total };
     let close_delimited = !head && exchange.connection().is_some_and(|c| c.is_http10());
-    Ok(response.map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none()))))
+    // Nobody else counts frames.
+    let join = if exchange.is_http2() { Join::WhatIsThere } else { Join::Never };
+    Ok(response
+        .map(|coming| Body::download(Download::new(coming, lease, limits, close_delimited && length.is_none(), join))))
 }
 
 /// What has happened instead of the head of an answer.

@@ -60,6 +60,8 @@ struct Connection {
     /// Since when it carries nothing.
     idle_since: Cell<u64>,
     used: Cell<bool>,
+    /// When the last answer began, in the same milliseconds.
+    answered: Cell<u64>,
     place: RefCell<Place>,
     /// It serves no request that would have made another one.
     identity: Identity,
@@ -76,6 +78,7 @@ pub(crate) struct Slot {
 pub(crate) struct Stream {
     slot: Rc<Slot>,
     reused: bool,
+    begun: u64,
 }
 
 impl Connections {
@@ -209,6 +212,7 @@ async fn open(
         expires: endpoint.pool.expiry(worker),
         idle_since: Cell::new(worker.timers.now()),
         used: Cell::new(false),
+        answered: Cell::new(0),
         place: RefCell::new(endpoint.pool.place(State::Idle)),
         identity,
     });
@@ -225,7 +229,7 @@ async fn handshake(
     let stream = connect::open_for(upstream, endpoint, identity, exchange).await?;
     let limit = limit(upstream, exchange);
     let address = exchange.endpoint_address();
-    let error = match tokio::time::timeout(limit, preface::open(stream)).await {
+    let error = match tokio::time::timeout(limit, preface::open(stream, endpoint.pool.ping_interval())).await {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(Some(error))) => broken(&error, exchange),
         Ok(Err(None)) => ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() },
@@ -242,7 +246,20 @@ impl Stream {
         connection.streams.set(connection.streams.get() + 1);
         let reused = connection.used.replace(true);
         let slot = Slot { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker) };
-        Self { slot: Rc::new(slot), reused }
+        Self { slot: Rc::new(slot), reused, begun: worker.timers.now() }
+    }
+
+    /// The head of its answer is there.
+    pub(super) fn head_arrived(&self) {
+        self.slot.connection.answered.set(self.slot.worker.timers.now());
+    }
+
+    /// No answer came in its time. If none came to any other request since it began, the connection may be dead without a word, which a PING
+    /// would show only later: it gets no more requests, and those that it has go on.
+    pub(super) fn timed_out(&self) {
+        if self.slot.connection.answered.get() < self.begun {
+            self.slot.endpoint.pool.http2().forget(&self.slot.connection);
+        }
     }
 
     pub(super) fn is_reused(&self) -> bool {

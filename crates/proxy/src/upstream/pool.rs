@@ -119,6 +119,10 @@ impl Pool {
         self.settings.get().idle_connections_max
     }
 
+    pub(super) fn ping_interval(&self) -> Duration {
+        self.settings.get().ping_interval
+    }
+
     /// When a connection that is made now becomes too old, in milliseconds.
     pub(super) fn expiry(&self, worker: &Worker) -> u64 {
         // A tenth more or less, so that connections made together do not end together.

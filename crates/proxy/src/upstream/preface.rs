@@ -27,9 +27,7 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
 const SEND_BUFFER: usize = 64 * 1024;
 /// An answer's head as hpack counts it: the text, and 32 bytes a field. For HTTP/1.1 hyper holds as much.
 const HEAD_MAX: u32 = 64 * 1024;
-/// An endpoint that is gone without a word is noticed this long after it last spoke, and a little more; while a request is in flight, for
-/// servers of gRPC take pings on an idle connection for an attack (gRPC's A8, "client-side keepalive").
-const PING_EVERY: Duration = Duration::from_secs(30);
+/// An endpoint that is gone without a word is noticed this long after a PING went unanswered.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// The side of a connection that hyper drives; empty once it has ended.
@@ -41,17 +39,20 @@ type Io = TokioIo<Heard>;
 ///
 /// # Errors
 /// What hyper says of it; `None` if the endpoint closed without a word.
-pub(super) async fn open(stream: Stream) -> Result<(http2::SendRequest<Body>, Driven), Option<hyper::Error>> {
+pub(super) async fn open(
+    stream: Stream,
+    ping_interval: Duration,
+) -> Result<(http2::SendRequest<Body>, Driven), Option<hyper::Error>> {
     let ear = Rc::new(Ear::default());
     let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
-    let (sender, connection) = builder().handshake(io).await.map_err(Some)?;
+    let (sender, connection) = builder(ping_interval).handshake(io).await.map_err(Some)?;
     let driven = Rc::new(RefCell::new(Some(connection)));
     settings(&driven, &ear).await?;
     tokio::task::spawn_local(drive(Rc::clone(&driven)));
     Ok((sender, driven))
 }
 
-fn builder() -> http2::Builder<Spawner> {
+fn builder(ping_interval: Duration) -> http2::Builder<Spawner> {
     let mut http = http2::Builder::new(Spawner);
     http.initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -60,7 +61,9 @@ fn builder() -> http2::Builder<Spawner> {
         // None before SETTINGS; by this we see that they are here.
         .initial_max_send_streams(0)
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
+        // Only while a request is in flight: servers of gRPC take pings on an idle connection for an attack, and so they do more than
+        // one in 5 minutes of their own silence (gRPC's A8, "client-side keepalive").
+        .keep_alive_interval(ping_interval)
         .keep_alive_timeout(PONG_WITHIN);
     http
 }

@@ -50,6 +50,8 @@ pub struct Request<'a> {
 pub struct Answer {
     /// The status code; `None` if not even a head was sent.
     pub status: Option<u16>,
+    /// The `grpc-status` of a call of gRPC; `None` if it had none, or was no such call.
+    pub grpc_status: Option<u8>,
     /// Why the answer came from us, or how a session ended; empty if it came from an endpoint, or ended in order.
     pub reason: &'static str,
     /// Bytes of its body that were sent.
@@ -101,6 +103,7 @@ impl Record<'_> {
         text(out, "host", self.request.host);
         text(out, "path", self.request.path);
         number(out, "status", self.answer.status);
+        number(out, "grpc_status", self.answer.grpc_status);
         text(out, "reason", self.answer.reason.as_bytes());
         number(out, "bytes_in", Some(self.request.bytes));
         number(out, "bytes_out", Some(self.answer.bytes));

@@ -3,7 +3,7 @@
 //! [`PerWorker`]: super::PerWorker
 
 use super::{
-    CodeClass, ConnectResult, Counter, Gauge, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
+    CodeClass, ConnectResult, Counter, Gauge, GrpcClass, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
     RetryOutcome, SessionResult, TlsHandshake,
 };
 
@@ -17,6 +17,7 @@ pub struct RouteCells {
     /// Requests that have begun and not ended.
     pub in_flight: Gauge,
     local: [Counter; Reason::COUNT],
+    grpc: [Counter; GrpcClass::COUNT],
 }
 
 impl RouteCells {
@@ -25,6 +26,13 @@ impl RouteCells {
     #[must_use]
     pub fn local(&self, reason: Reason) -> &Counter {
         &self.local[reason.index()]
+    }
+
+    /// Calls of gRPC that ended so.
+    #[inline]
+    #[must_use]
+    pub fn grpc(&self, class: GrpcClass) -> &Counter {
+        &self.grpc[class.index()]
     }
 }
 

@@ -109,6 +109,34 @@ impl CodeClass {
 }
 
 label_set! {
+    /// How a call of gRPC ended, as the label `class` shows it.
+    pub enum GrpcClass {
+        /// `grpc-status: 0`
+        Ok => "ok",
+        /// The server did as it should, and the call was wrong, came at the wrong time or was given up.
+        ClientError => "client_error",
+        /// The server could not do what it should have done.
+        ServerError => "server_error",
+        /// No status: the call was broken off, or what answered it does not speak gRPC.
+        None => "none",
+    }
+}
+
+impl GrpcClass {
+    /// The class of a status. UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS are what OpenTelemetry's
+    /// semantic conventions for gRPC call an error of the server; a code that gRPC has not (doc/statuscodes.md) is as good as UNKNOWN.
+    #[inline]
+    #[must_use]
+    pub const fn of(status: u8) -> Self {
+        match status {
+            0 => Self::Ok,
+            1 | 3 | 5..=11 | 16 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+label_set! {
     /// How an attempt to connect to an endpoint ended, as the label `result` shows it.
     pub enum ConnectResult {
         /// Connected.
@@ -253,6 +281,14 @@ mod tests {
     fn a_status_outside_the_five_classes_is_no_answer() {
         let class = |code| CodeClass::of(code).as_str();
         assert_eq!([99, 101, 204, 304, 404, 599, 600].map(class), ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]);
+    }
+
+    #[test]
+    fn a_status_of_grpc_has_the_class_of_who_must_change_something() {
+        let of = |class| (0..=20).filter(|code| GrpcClass::of(*code) == class).collect::<Vec<_>>();
+        assert_eq!(of(GrpcClass::Ok), [0]);
+        assert_eq!(of(GrpcClass::ClientError), [1, 3, 5, 6, 7, 8, 9, 10, 11, 16]);
+        assert_eq!(of(GrpcClass::ServerError), [2, 4, 12, 13, 14, 15, 17, 18, 19, 20]);
     }
 
     #[test]

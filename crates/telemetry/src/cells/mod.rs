@@ -16,7 +16,8 @@ pub use cell::{Counter, Gauge};
 pub use groups::{EndpointCells, ListenerCells, RouteCells, SessionCells, UpstreamCells, WorkerCells};
 pub use histogram::{BUCKETS, Histogram, HistogramSnapshot};
 pub use labels::{
-    CodeClass, ConnectResult, Http2Fault, MethodLabel, ProxyHeaderError, RetryOutcome, SessionResult, TlsHandshake,
+    CodeClass, ConnectResult, GrpcClass, Http2Fault, MethodLabel, ProxyHeaderError, RetryOutcome, SessionResult,
+    TlsHandshake,
 };
 pub use per_worker::PerWorker;
 pub use reason::{Fault, Reason};
