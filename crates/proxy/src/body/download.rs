@@ -103,7 +103,7 @@ impl Download {
                     }
                     exchange.ends(End::Complete);
                 }
-                Poll::Ready(Some(Ok(without_forbidden(frame))))
+                Poll::Ready(Some(Ok(without_forbidden(frame, &[]))))
             }
             // hyper takes a reset with NO_ERROR for an end, also before the end that the length promises.
             Poll::Ready(None) if self.size_hint().lower() > 0 && !self.is_end_stream() => {
