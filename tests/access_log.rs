@@ -43,6 +43,16 @@ async fn a_line_says_who_asked_for_what_and_what_came_of_it() {
 }
 
 #[tokio::test]
+async fn the_host_is_the_one_that_counts() {
+    let (proxy, _origin) = logged().await;
+
+    let response = Wire::exchange(proxy.web(), "GET http://shop.org/x HTTP/1.1\r\nHost: other.org\r\n\r\n").await;
+
+    assert_eq!(response.status, 200);
+    assert_eq!(proxy.access_log_with(1).await[0]["host"], "shop.org");
+}
+
+#[tokio::test]
 async fn an_answer_of_our_own_is_found_by_its_id() {
     let origin = Origin::http1().start().await;
     let proxy = Proxy::with_upstream(&origin).route("hosts = [\"known.org\"]").access_log().start().await;

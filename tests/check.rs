@@ -141,7 +141,9 @@ async fn the_files_we_ship_are_good() {
     for name in ["clients.pem", "internal-ca.pem"] {
         fs::write(certs.join(name), authority.pem()).unwrap();
     }
-    fs::write(certs.join("clients.crl"), authority.revokes(&[])).unwrap();
+    for name in ["clients.crl", "internal.crl"] {
+        fs::write(certs.join(name), authority.revokes(&[])).unwrap();
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -6,7 +6,7 @@ use super::{
 };
 use bytes::Bytes;
 use evenkeel_testkit::{
-    Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, RawOrigin, Script, Wire, eventually, in_time,
+    Builder, DeadEndpoint, Frame, FrameWire, Origin, Proxy, RawOrigin, Script, Socket, Wire, eventually, in_time,
 };
 use h2::Reason;
 use http::{HeaderMap, Response};
@@ -237,8 +237,8 @@ async fn a_reset_after_the_begin_is_not_sent_again_unless_that_does_no_harm() {
     proxy.counts_local("upstream_reset", 1).await;
 }
 
-async fn accepted(listener: &TcpListener) -> tokio::net::TcpStream {
-    in_time("a connection", listener.accept()).await.expect("a connection").0
+async fn accepted(listener: &TcpListener) -> Socket {
+    Socket::Tcp(in_time("a connection", listener.accept()).await.expect("a connection").0)
 }
 
 #[tokio::test]

@@ -2,12 +2,17 @@
 //!
 //! Clients are the crate `h2`, and single frames where no library would send them.
 
+mod choosing;
 mod endpoints;
 mod faults;
 mod floods;
 mod grpc;
 mod life;
 mod origin;
+mod secured;
+mod site;
+mod socket;
 mod talk;
 mod tls;
 mod translation;
+mod websocket;

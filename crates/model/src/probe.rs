@@ -1,6 +1,6 @@
 //! A question that we ask an endpoint about its health.
 
-use crate::{Duration, ProxyProtocol};
+use crate::{Duration, Protocol, ProxyProtocol};
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
 /// How an endpoint is asked, and how many answers make a verdict.
@@ -12,6 +12,8 @@ pub struct Probe {
     pub port: Option<u16>,
     /// In which version a connection says first that it speaks for us alone. `None`: it does not.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// In which version a question by HTTP is asked without TLS; within TLS the endpoint chooses.
+    pub protocol: Protocol,
     /// From one question to the next, give or take a fifth; one second while a verdict is changing (or `interval`, if shorter).
     pub interval: Duration,
     /// An answer later than this is a failure.
@@ -27,9 +29,9 @@ pub struct Probe {
 pub enum ProbeKind {
     /// A connection can be made.
     Tcp,
-    /// An HTTP/1.1 request is answered as expected.
+    /// An HTTP request is answered as expected.
     Http(HttpProbe),
-    /// A call of `grpc.health.v1.Health/Check` over HTTP/2 without TLS says that it serves.
+    /// A call of `grpc.health.v1.Health/Check` over HTTP/2 says that it serves.
     Grpc(GrpcProbe),
 }
 
@@ -77,6 +79,7 @@ impl Default for Probe {
             kind: ProbeKind::Tcp,
             port: None,
             proxy_protocol: None,
+            protocol: Protocol::Http11,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             healthy_after: TWO,

@@ -115,6 +115,8 @@ pub struct UpstreamTls {
     pub verify: bool,
     /// Whose word counts: certificates of authorities, in PEM. `None`: those that the system trusts.
     pub ca: Option<PathBuf>,
+    /// Certificates that were taken back, in PEM.
+    pub crl: Option<PathBuf>,
     /// The name or IP address that an endpoint's certificate must have, and that is asked for (SNI). `None`: the host of its address.
     pub server_name: Option<String>,
     /// Who we are, for endpoints that ask.
@@ -128,7 +130,7 @@ pub struct UpstreamTls {
 impl UpstreamTls {
     /// Every file that is named.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.ca.iter().chain(self.certificate.iter().flat_map(|pair| [&pair.cert, &pair.key]))
+        self.ca.iter().chain(&self.crl).chain(self.certificate.iter().flat_map(|pair| [&pair.cert, &pair.key]))
     }
 }
 
@@ -137,6 +139,7 @@ impl Default for UpstreamTls {
         Self {
             verify: true,
             ca: None,
+            crl: None,
             server_name: None,
             certificate: None,
             min_version: TlsVersion::default(),

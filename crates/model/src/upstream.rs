@@ -1,6 +1,6 @@
 //! A named group of endpoints that can do the same work.
 
-use crate::{Address, Duration, Pool, Probe, UpstreamName, UpstreamTimeouts, UpstreamTls, Weight};
+use crate::{Address, Duration, Pool, Probe, Protocol, UpstreamName, UpstreamTimeouts, UpstreamTls, Weight};
 
 /// A named group of endpoints that can do the same work.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,22 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2 without TLS, which they know to expect (RFC 9113, section 3.3): a connection for many requests.
     H2c,
+    /// HTTP/2 within TLS; who does not choose it is not connected to (RFC 9113, section 3.2).
+    H2,
+    /// What each of them chooses within TLS, at each handshake anew (ALPN, RFC 7301).
+    Auto,
+}
+
+impl UpstreamProtocol {
+    /// What is offered within TLS, the dearest first.
+    #[must_use]
+    pub const fn offers(self) -> &'static [Protocol] {
+        match self {
+            Self::Http1 => &[Protocol::Http11],
+            Self::H2c | Self::H2 => &[Protocol::Http2],
+            Self::Auto => &Protocol::ALL,
+        }
+    }
 }
 
 /// A version of the PROXY protocol (HAProxy, "The PROXY protocol, versions 1 & 2").

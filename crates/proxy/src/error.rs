@@ -58,6 +58,12 @@ pub enum MalformedResponse {
     /// RFC 9110, section 7.8: a server must not switch to a protocol that was not asked for.
     #[error("101 Switching Protocols to another protocol than the one asked for")]
     OtherUpgrade,
+    /// RFC 6455, section 4.1: a client must fail the connection then.
+    #[error("101 Switching Protocols with a Sec-WebSocket-Accept that does not answer our key")]
+    WrongAccept,
+    /// RFC 8441, section 5.
+    #[error("a success without 101 Switching Protocols, which over HTTP/2 would open a WebSocket")]
+    NotSwitched,
 }
 
 /// Why a request gets an answer of our own.
@@ -88,6 +94,9 @@ pub enum ProxyError {
     /// CONNECT and TRACE.
     #[error("this method is not served")]
     MethodRefused,
+    /// An extended CONNECT of HTTP/2 for another protocol than WebSocket, or where that cannot be had: RFC 9220, section 3.
+    #[error("this protocol is not served over HTTP/2")]
+    UpgradeRefused,
     /// An OPTIONS that wants to go no further: RFC 9110, section 7.6.2. No failure, but an answer of ours.
     #[error("the request goes no further, as it asks")]
     LastHop,
@@ -164,6 +173,7 @@ impl ProxyError {
             Self::RequestTooSlow => Reason::RequestTooSlow,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
+            Self::UpgradeRefused => Reason::UpgradeRefused,
             Self::LastHop => Reason::LastHop,
             Self::Loop => Reason::Loop,
             Self::Misdirected => Reason::Misdirected,
@@ -189,6 +199,7 @@ impl ProxyError {
             Self::RequestTimedOut | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UpgradeRefused => StatusCode::NOT_IMPLEMENTED,
             Self::LastHop => StatusCode::OK,
             // RFC 5842, section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -217,6 +228,7 @@ impl ProxyError {
             | Self::ClientClosed => true,
             Self::UriTooLong
             | Self::MethodRefused
+            | Self::UpgradeRefused
             | Self::LastHop
             | Self::Loop
             | Self::Misdirected

@@ -114,6 +114,15 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// What both sides agreed to speak within TLS.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Drops the connection so that a TCP peer gets a RST instead of a FIN.
     pub fn reset(self) {
         match self {
@@ -215,7 +224,10 @@ impl Door {
     }
 
     /// The next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Socket> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn accept(&self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;

@@ -88,7 +88,18 @@ impl TlsServer {
         self.lock().clone()
     }
 
-    pub(crate) async fn accept(&self, socket: Socket) -> io::Result<Socket> {
+    /// The same, offering these for what is spoken inside (ALPN). None: nothing is negotiated.
+    #[must_use]
+    pub fn speaking(self, protocols: &[&str]) -> Self {
+        let names = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self.but(|config| config.alpn_protocols = names)
+    }
+
+    /// Shakes hands with a client.
+    ///
+    /// # Errors
+    /// What the system says, or what the two did not agree on.
+    pub async fn accept(&self, socket: Socket) -> io::Result<Socket> {
         let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(socket).await?;
         let seen = stream.get_ref().1;
         self.lock().push(Greeted {

@@ -6,7 +6,7 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Node, Section},
 };
-use evenkeel_model::{Duration, GrpcProbe, HttpProbe, Probe, ProbeKind};
+use evenkeel_model::{Duration, GrpcProbe, HttpProbe, Probe, ProbeKind, Protocol};
 use http::{Method, uri::PathAndQuery};
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
@@ -27,7 +27,7 @@ pub(super) static HEALTH: Table = Table {
         Key::part(
             "grpc",
             Shape::Text(""),
-            "Ask with a call of grpc.health.v1.Health/Check for this service; \"\" means the whole server. Over HTTP/2 without TLS.",
+            "Ask with a call of grpc.health.v1.Health/Check for this service; \"\" means the whole server. Over HTTP/2.",
         ),
         Key::preset(
             "method",
@@ -109,6 +109,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Probe> {
         kind: kind?,
         port,
         proxy_protocol: None,
+        protocol: Protocol::Http11,
         interval,
         timeout,
         healthy_after: healthy_after?,

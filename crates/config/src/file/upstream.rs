@@ -11,7 +11,7 @@ use crate::{
     walk::{Entry, Node, Section, Word},
 };
 use evenkeel_model::{
-    Address, Algorithm, Duration, Endpoint, Pool, Probe, ProbeKind, ProxyProtocol, Upstream, UpstreamName,
+    Address, Algorithm, Duration, Endpoint, Pool, Probe, Protocol, ProxyProtocol, Upstream, UpstreamName,
     UpstreamProtocol, UpstreamTimeouts, Weight,
 };
 use std::{collections::HashMap, path::Path};
@@ -55,10 +55,10 @@ pub(super) static UPSTREAM: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http", "h2c"], later: &["h2"] },
+            Shape::Choice { words: &["http", "h2", "h2c", "auto"], later: &[] },
             Literal::Text("http"),
-            "What the endpoints speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, which they must expect, as gRPC servers do: many requests \
-             share a connection.",
+            "What the endpoints speak. http: HTTP/1.1. h2: HTTP/2 within TLS: many requests share a connection. h2c: the same without \
+             TLS, which they must expect, as gRPC servers do. auto: within TLS, HTTP/2 or HTTP/1.1, as each endpoint chooses.",
         ),
         Key::optional(
             "proxy_protocol",
@@ -224,13 +224,15 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
         _ => ProxyProtocol::V2,
     });
     let protocol = match section.preset::<Word>("protocol").0 {
+        "h2" => UpstreamProtocol::H2,
         "h2c" => UpstreamProtocol::H2c,
+        "auto" => UpstreamProtocol::Auto,
         _ => UpstreamProtocol::Http1,
     };
-    let health = section.section("health").and_then(|section| probe(&section, &endpoints, proxy_protocol));
-    let tls = section.node("tls").map_or(Some(None), |node| upstream_tls::read(node, &endpoints, folder));
-    if matches!(tls, Some(Some(_))) {
-        without_tls(&section, protocol, health.as_ref());
+    let health = section.section("health").and_then(|section| probe(&section, &endpoints, protocol, proxy_protocol));
+    let tls = section.node("tls").map_or(Some(None), |node| upstream_tls::read(node, &endpoints, protocol, folder));
+    if let Some(tls) = &tls {
+        fits_tls(&section, protocol, tls.is_some());
     }
     let upstream = name.zip(tls).map(|(name, tls)| Upstream {
         name,
@@ -251,17 +253,21 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
     })
 }
 
-/// Refuses what is spoken without TLS only.
-fn without_tls(section: &Section<'_>, protocol: UpstreamProtocol, health: Option<&Probe>) {
-    if let (UpstreamProtocol::H2c, Some(node)) = (protocol, section.node("protocol")) {
-        let hint = "take one of the two out; HTTP/2 over TLS is not in this version";
-        node.refuse("\"h2c\" is HTTP/2 without TLS, and this upstream has TLS", hint);
-    }
-    if health.is_some_and(|probe| matches!(probe.kind, ProbeKind::Grpc(_)) && probe.port.is_none()) {
-        let message = "a probe by grpc speaks HTTP/2 without TLS, and this upstream has TLS";
-        section
-            .report()
-            .add(Finding::error(section.place_of("health"), message).hint("ask with http or tcp, or at another port"));
+/// Refuses what is spoken only without TLS, or only within it.
+fn fits_tls(section: &Section<'_>, protocol: UpstreamProtocol, tls: bool) {
+    let Some(node) = section.node("protocol") else { return };
+    match (protocol, tls) {
+        (UpstreamProtocol::H2c, true) => {
+            node.refuse("\"h2c\" is HTTP/2 without TLS, and this upstream has TLS", "write \"h2\", or take tls out");
+        }
+        (UpstreamProtocol::H2, false) => {
+            let hint = "write tls, or \"h2c\" for endpoints that expect HTTP/2 without it";
+            node.refuse("\"h2\" is HTTP/2 within TLS, and this upstream has no TLS", hint);
+        }
+        (UpstreamProtocol::Auto, false) => {
+            node.refuse("endpoints choose within TLS, and this upstream has no TLS", "write tls, or what they speak");
+        }
+        _ => {}
     }
 }
 
@@ -319,10 +325,18 @@ fn endpoint_address(node: Node<'_>) -> Option<Address> {
     Some(address)
 }
 
-fn probe(section: &Section<'_>, endpoints: &[Endpoint], proxy_protocol: Option<ProxyProtocol>) -> Option<Probe> {
+fn probe(
+    section: &Section<'_>,
+    endpoints: &[Endpoint],
+    protocol: UpstreamProtocol,
+    proxy_protocol: Option<ProxyProtocol>,
+) -> Option<Probe> {
     let mut probe = health::read(section)?;
     // Another port is mostly that of another server, which does not know the protocol; HAProxy does the same (`check-send-proxy`).
     probe.proxy_protocol = proxy_protocol.filter(|_| probe.port.is_none());
+    if protocol == UpstreamProtocol::H2c && probe.port.is_none() {
+        probe.protocol = Protocol::Http2;
+    }
     if probe.port.is_some() && endpoints.iter().any(|endpoint| endpoint.address.port().is_none()) {
         let message = "a port for probes, but an endpoint is a unix socket, which has none";
         section.report().add(Finding::error(section.place_of("port"), message).hint("take the port out"));

@@ -8,11 +8,11 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Node, Section, Value, Word},
 };
-use evenkeel_model::{Address, Endpoint, Protocol, TlsVersion, UpstreamTls};
+use evenkeel_model::{Address, Endpoint, Protocol, TlsVersion, UpstreamProtocol, UpstreamTls};
 use std::path::Path;
 
 /// What may be spoken inside. Every word is one of [`Protocol::ALL`].
-static PROTOCOL: Shape = Shape::Choice { words: &["http/1.1"], later: &["h2"] };
+static PROTOCOL: Shape = Shape::Choice { words: &["h2", "http/1.1"], later: &[] };
 
 pub(super) static UPSTREAM_TLS: Table = Table {
     doc: "TLS to endpoints.",
@@ -29,6 +29,12 @@ pub(super) static UPSTREAM_TLS: Table = Table {
             FILE,
             "the authorities that the system trusts",
             "A PEM file with the certificates of the authorities whose word counts; no others do then. The file is watched.",
+        ),
+        Key::optional(
+            "crl",
+            FILE,
+            "none is revoked",
+            "A PEM file with lists of certificates that their authorities have taken back. The file is watched.",
         ),
         Key::optional(
             "server_name",
@@ -49,22 +55,28 @@ pub(super) static UPSTREAM_TLS: Table = Table {
             Literal::Text("1.2"),
             "The oldest version of TLS that is spoken.",
         ),
-        Key::preset(
+        Key::optional(
             "alpn",
             Shape::List(&PROTOCOL, 1),
-            Literal::List(&[Literal::Text("http/1.1")]),
-            "What may be spoken inside, the dearest first. An endpoint that chooses nothing is spoken to in HTTP/1.1.",
+            "what protocol says; h2 first with \"auto\"",
+            "What is offered inside, the dearest first; nothing that protocol excludes. Write it for the other order. An endpoint that \
+             chooses nothing speaks HTTP/1.1.",
         ),
     ],
-    later: &["max_version", "ciphers", "groups", "crl", "sni"],
+    later: &["max_version", "ciphers", "groups", "sni"],
 };
 
 /// The settings of what is written; `Some(None)` for `false`, `None` when something is wrong.
-pub(super) fn read(node: Node<'_>, endpoints: &[Endpoint], folder: &Path) -> Option<Option<UpstreamTls>> {
+pub(super) fn read(
+    node: Node<'_>,
+    endpoints: &[Endpoint],
+    protocol: UpstreamProtocol,
+    folder: &Path,
+) -> Option<Option<UpstreamTls>> {
     let tls = match node.is_table() {
-        true => table(&node.section(&UPSTREAM_TLS)?, folder)?,
+        true => table(&node.section(&UPSTREAM_TLS)?, protocol, folder)?,
         false if !bool::read(node, &Shape::Boolean)? => return Some(None),
-        false => UpstreamTls::default(),
+        false => UpstreamTls { protocols: protocol.offers().to_vec(), ..UpstreamTls::default() },
     };
     let nameless = endpoints.iter().any(|endpoint| matches!(endpoint.address, Address::Unix(_)));
     if nameless && tls.server_name.is_none() {
@@ -74,14 +86,15 @@ pub(super) fn read(node: Node<'_>, endpoints: &[Endpoint], folder: &Path) -> Opt
     Some(Some(tls))
 }
 
-fn table(section: &Section<'_>, folder: &Path) -> Option<UpstreamTls> {
+fn table(section: &Section<'_>, protocol: UpstreamProtocol, folder: &Path) -> Option<UpstreamTls> {
     let verify: bool = section.preset("verify");
     if !verify {
         let message = "certificates of these endpoints are not verified: anybody on the way can answer in their place";
         let finding = Finding::warning(section.place_of("verify"), message);
         section.report().add(finding.hint("write ca, and server_name if their certificates are for another name"));
     }
-    let ca = section.node("ca").map_or(Some(None), |node| file(Some(node), folder).map(Some));
+    let named = |key| section.node(key).map_or(Some(None), |node| file(Some(node), folder).map(Some));
+    let (ca, crl) = (named("ca"), named("crl"));
     let pair = section.node("certificate").map_or(Some(None), |node| certificate(node, folder).map(Some));
     let server_name = match section.get::<&str>("server_name") {
         None if section.node("server_name").is_some() => return None,
@@ -91,14 +104,24 @@ fn table(section: &Section<'_>, folder: &Path) -> Option<UpstreamTls> {
         "1.3" => TlsVersion::V1_3,
         _ => TlsVersion::V1_2,
     };
-    Some(UpstreamTls { verify, ca: ca?, server_name, certificate: pair?, min_version, protocols: protocols(section)? })
+    let protocols = protocols(section, protocol)?;
+    Some(UpstreamTls { verify, ca: ca?, crl: crl?, server_name, certificate: pair?, min_version, protocols })
 }
 
-fn protocols(section: &Section<'_>) -> Option<Vec<Protocol>> {
+/// What is offered, of what the upstream's `protocol` allows.
+fn protocols(section: &Section<'_>, spoken: UpstreamProtocol) -> Option<Vec<Protocol>> {
+    let offers = spoken.offers();
     if section.node("alpn").is_none() {
-        return Some(UpstreamTls::default().protocols);
+        return Some(offers.to_vec());
     }
-    let words: Option<Vec<Word>> = section.list("alpn").into_iter().map(|node| Word::read(node, &PROTOCOL)).collect();
-    let known = |word: Word| Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == word.0);
-    words?.into_iter().map(known).collect()
+    let read = |node| {
+        let word = Word::read(node, &PROTOCOL)?.0;
+        let known = offers.iter().copied().find(|protocol| protocol.as_str() == word);
+        if known.is_none() {
+            let hint = "write protocol = \"auto\" on the upstream for both, \"h2\" for HTTP/2 alone";
+            node.refuse(format!("{word:?} is not what protocol says of these endpoints"), hint);
+        }
+        known
+    };
+    section.list("alpn").into_iter().map(read).collect()
 }

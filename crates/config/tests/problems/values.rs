@@ -112,9 +112,6 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
             "\"h2c\" is HTTP/2 without TLS, and this listener has TLS | \"h2c\" | take it out: with TLS, clients and tls.alpn say what is spoken"
         ]
     );
-    let both = upstream("protocol = \"h2c\"\ntls = true\nhealth = { grpc = \"\" }");
-    assert_eq!(both.len(), 2, "{both:?}");
-    assert!(both[0].starts_with("\"h2c\" is HTTP/2 without TLS") || both[1].starts_with("\"h2c\""), "{both:?}");
     for key in ["priority", "zone", "connections_max"] {
         assert_eq!(endpoints(&format!("[{{ address = \"a:1\", {key} = 1 }}]")), [later(key)]);
     }
@@ -123,6 +120,40 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     assert_eq!(upstream("health = { tcp = true, jitter = 1 }"), [later("jitter")]);
     assert_eq!(top("access_log = { template = \"x\" }"), [later("template")]);
     assert!(upstream("balance = \"peak_ewma\"")[0].starts_with("\"peak_ewma\" is not in this version"));
+}
+
+#[test]
+fn what_endpoints_speak_and_their_tls_must_fit() {
+    assert_eq!(
+        upstream("protocol = \"h2c\"\ntls = true"),
+        ["\"h2c\" is HTTP/2 without TLS, and this upstream has TLS | \"h2c\" | write \"h2\", or take tls out"]
+    );
+    assert_eq!(
+        upstream("protocol = \"h2\""),
+        [
+            "\"h2\" is HTTP/2 within TLS, and this upstream has no TLS | \"h2\" | write tls, or \"h2c\" for endpoints that expect HTTP/2 without it"
+        ]
+    );
+    assert_eq!(
+        upstream("protocol = \"auto\"\ntls = false"),
+        ["endpoints choose within TLS, and this upstream has no TLS | \"auto\" | write tls, or what they speak"]
+    );
+    for (lines, word) in
+        [("tls.alpn = [\"h2\"]", "h2"), ("protocol = \"h2\"\ntls.alpn = [\"h2\", \"http/1.1\"]", "http/1.1")]
+    {
+        assert_eq!(
+            upstream(lines),
+            [format!(
+                "{word:?} is not what protocol says of these endpoints | {word:?} | write protocol = \"auto\" on the upstream for both, \"h2\" for HTTP/2 alone"
+            )]
+        );
+    }
+    for lines in [
+        "protocol = \"auto\"\ntls.alpn = [\"http/1.1\", \"h2\"]",
+        "protocol = \"h2\"\ntls = true\nhealth = { grpc = \"\" }",
+    ] {
+        assert_eq!(upstream(lines), [""; 0], "{lines}");
+    }
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Asks a server of gRPC whether it, or one service of it, serves: `grpc.health.v1.Health/Check` (gRPC's doc/health-checking.md), over
-//! HTTP/2 without TLS and a connection of its own.
+//! HTTP/2 and a connection of its own.
 //!
 //! The two messages are small enough to be written and read by hand; a library for them would be larger than all probes together.
 
-use super::Failure;
+use super::{Failure, over, scheme, tcp::Opened};
 use bytes::Bytes;
 use evenkeel_model::{Address, GrpcProbe};
-use evenkeel_net::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
@@ -18,29 +17,20 @@ const ANSWER_MAX: usize = 1024;
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Asks and judges.
-pub(super) async fn ask(stream: Stream, address: &Address, probe: &GrpcProbe) -> Result<(), Failure> {
+pub(super) async fn ask(opened: Opened, address: &Address, probe: &GrpcProbe) -> Result<(), Failure> {
+    let question = question(opened.secured, address, probe);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.max_header_list_size(16 * 1024);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(Failure::Broken)?;
-    let exchange = async {
-        let response = sender.send_request(question(address, probe)).await.map_err(Failure::Broken)?;
-        judge(response).await
-    };
-    // Whatever ends the connection also reaches the exchange.
-    let driver = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        judged = exchange => judged,
-        never = driver => never,
-    }
+    let (mut sender, connection) = builder.handshake(TokioIo::new(opened.stream)).await.map_err(Failure::Broken)?;
+    let exchange = async { judge(sender.send_request(question).await.map_err(Failure::Broken)?).await };
+    over(connection, exchange).await
 }
 
-fn question(address: &Address, probe: &GrpcProbe) -> Request<Full<Bytes>> {
+fn question(secured: bool, address: &Address, probe: &GrpcProbe) -> Request<Full<Bytes>> {
     let authority =
         probe.host.as_ref().and_then(|host| host.to_str().ok()).map_or_else(|| address.authority(), str::to_owned);
-    let uri = Uri::builder().scheme("http").authority(authority).path_and_query("/grpc.health.v1.Health/Check").build();
+    let uri = Uri::builder().scheme(scheme(secured)).authority(authority);
+    let uri = uri.path_and_query("/grpc.health.v1.Health/Check").build();
     let mut request = Request::new(Full::from(message(&probe.service)));
     *request.method_mut() = Method::POST;
     // Only an authority that cannot be one fails here; hyper then says so.

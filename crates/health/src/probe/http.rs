@@ -1,56 +1,73 @@
-//! Asks an HTTP/1.1 question over a connection of its own, and compares the answer with what is wanted.
+//! Asks an HTTP question over a connection of its own, in the version that is spoken there, and compares the answer with what is wanted.
 //!
 //! Never reuses a connection: the question is also whether a new one can be made and is served.
 
-use super::Failure;
-use evenkeel_model::{Address, HttpProbe};
-use evenkeel_net::Stream;
-use http::{HeaderValue, Request, Response, header};
+use super::{Failure, over, scheme, tcp::Opened};
+use evenkeel_model::{Address, HttpProbe, Protocol};
+use http::{
+    HeaderValue, Request, Response, Uri, header,
+    uri::{Authority, Parts},
+};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use std::future::pending;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// Bytes of an answer's body in which the wanted text is looked for. A health page is small; what is larger must not fill our
 /// memory, once for each endpoint.
 const BODY_MAX: usize = 64 * 1024;
 
 /// Bytes of an answer's head that are held. hyper would take 400 KiB.
-const HEAD_MAX: usize = 64 * 1024;
+const HEAD_MAX: u32 = 64 * 1024;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("evenkeel-probe/", env!("CARGO_PKG_VERSION")));
 
 /// Asks and judges.
-pub(super) async fn ask(stream: Stream, address: &Address, probe: &HttpProbe) -> Result<(), Failure> {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_MAX)
-        .handshake::<_, Empty<bytes::Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(Failure::Broken)?;
-    let exchange = async {
-        let response = sender.send_request(question(address, probe)).await.map_err(Failure::Broken)?;
-        judge(response, probe).await
-    };
-    // Whatever ends the connection also reaches the exchange, after the bytes that came before it; so it never decides alone.
-    let driver = async {
-        let _ = connection.await;
-        pending().await
-    };
-    tokio::select! {
-        judged = exchange => judged,
-        never = driver => never,
+pub(super) async fn ask(opened: Opened, address: &Address, probe: &HttpProbe) -> Result<(), Failure> {
+    let question = question(&opened, address, probe);
+    let io = TokioIo::new(opened.stream);
+    match opened.protocol {
+        Protocol::Http11 => {
+            let mut builder = http1::Builder::new();
+            let (mut sender, connection) =
+                builder.max_buf_size(HEAD_MAX as usize).handshake(io).await.map_err(Failure::Broken)?;
+            let exchange = async { judge(sender.send_request(question).await.map_err(Failure::Broken)?, probe).await };
+            over(connection, exchange).await
+        }
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_header_list_size(HEAD_MAX);
+            let (mut sender, connection) = builder.handshake(io).await.map_err(Failure::Broken)?;
+            let exchange = async { judge(sender.send_request(question).await.map_err(Failure::Broken)?, probe).await };
+            over(connection, exchange).await
+        }
     }
 }
 
-fn question(address: &Address, probe: &HttpProbe) -> Request<Empty<bytes::Bytes>> {
+fn question(opened: &Opened, address: &Address, probe: &HttpProbe) -> Request<Empty<bytes::Bytes>> {
     let authority = || HeaderValue::try_from(address.authority()).expect("an address is visible ASCII");
     let host = probe.host.clone().unwrap_or_else(authority);
     let mut request = Request::new(Empty::new());
     *request.method_mut() = probe.method.clone();
     *request.uri_mut() = probe.path.clone().into();
-    request.headers_mut().insert(header::HOST, host);
-    request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
-    request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    match opened.protocol {
+        Protocol::Http11 => {
+            request.headers_mut().insert(header::HOST, host);
+            request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Protocol::Http2 => {
+            request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
+            let mut parts = Parts::default();
+            parts.scheme = Some(scheme(opened.secured));
+            parts.authority = Authority::try_from(host.as_bytes()).ok();
+            parts.path_and_query = Some(probe.path.clone());
+            // Only an authority that cannot be one fails here; hyper then says so.
+            *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        }
+    }
     request
 }
 

@@ -5,14 +5,14 @@ use super::{
     files::{self, TlsProblem},
     refusal::Refusal,
     server::{Reloaded, versions},
-    trust::{BelievesEverybody, Trust},
+    trust::Trust,
 };
 use crate::Stream;
 use arc_swap::ArcSwap;
 use evenkeel_model::{Address, Protocol, UpstreamTls};
 use rustls::{
     ClientConfig,
-    client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
+    client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::ServerName,
     sign::SingleCertAndKey,
@@ -114,24 +114,33 @@ impl ClientTls {
         self.current.load().identity
     }
 
-    /// Speaks TLS over `stream`, which leads to `address`.
+    /// Speaks TLS over `stream`, which leads to `address`. `only`: nothing else is offered, whatever the settings say.
     ///
     /// # Errors
     /// [`Refusal`]; nothing was sent but the handshake.
-    pub async fn connect(&self, stream: Stream, address: &Address, limit: Duration) -> Result<Connected, Refusal> {
+    pub async fn connect(
+        &self,
+        stream: Stream,
+        address: &Address,
+        only: Option<Protocol>,
+        limit: Duration,
+    ) -> Result<Connected, Refusal> {
         let current = self.current.load_full();
         let name = server_name(&self.settings, address).map_err(|problem| Refusal::Failed(problem.message))?;
-        let connecting = TlsConnector::from(Arc::clone(&current.config)).connect(name, stream);
+        let offered = only.as_ref().map_or(&self.settings.protocols[..], std::slice::from_ref);
+        let names = offered.iter().map(|protocol| protocol.as_str().into()).collect();
+        let connecting = TlsConnector::from(Arc::clone(&current.config)).with_alpn(names).connect(name, stream);
         let connected = tokio::time::timeout(limit, connecting).await;
-        let stream = connected.map_err(|_| Refusal::TimedOut { waited: limit })?.map_err(|e| Refusal::of(&e))?;
+        let stream =
+            connected.map_err(|_| Refusal::TimedOut { waited: limit })?.map_err(|e| Refusal::of(&e, offered))?;
         let spoken = stream.get_ref().1.alpn_protocol();
         let protocol = Protocol::ALL.into_iter().find(|known| spoken == Some(known.as_str().as_bytes()));
-        Ok(Connected {
-            // Endpoints that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
-            protocol: protocol.unwrap_or(Protocol::Http11),
-            stream: Stream::Tls(Box::new(stream.into())),
-            identity: current.identity,
-        })
+        // Endpoints that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
+        let protocol = protocol.unwrap_or(Protocol::Http11);
+        if !offered.contains(&protocol) {
+            return Err(Refusal::of_protocol(offered));
+        }
+        Ok(Connected { protocol, stream: Stream::Tls(Box::new(stream.into())), identity: current.identity })
     }
 }
 
@@ -171,7 +180,7 @@ impl Current {
         let before = known.and_then(|known| known.certificate.as_ref());
         let certificate =
             settings.certificate.as_ref().map(|pair| files::certificate(pair, "certificate", now, before, &provider));
-        let (trust, certificate) = match (Trust::of(settings), certificate.transpose()) {
+        let (trust, certificate) = match (Trust::of(settings, &provider), certificate.transpose()) {
             (Ok(trust), Ok(certificate)) => (trust, certificate),
             (trust, certificate) => {
                 return Err(trust.err().into_iter().chain(certificate.err().into_iter().flatten()).collect());
@@ -198,22 +207,14 @@ fn config(
     certificate: Option<&Certificate>,
     provider: &Arc<CryptoProvider>,
 ) -> Arc<ClientConfig> {
-    let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Anybody => Arc::new(BelievesEverybody(Arc::clone(provider))),
-        Trust::Authorities(roots) => {
-            let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider));
-            builder.build().expect("there is an authority, and no list of revocations that could be wrong")
-        }
-    };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let builder = builder.with_protocol_versions(versions(settings.min_version));
     let builder = builder.expect("aws-lc-rs has suites for both versions");
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = builder.dangerous().with_custom_certificate_verifier(trust.verifier());
     let mut config = match certificate {
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own.key)))),
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = settings.protocols.iter().map(|protocol| protocol.as_str().into()).collect();
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
     Arc::new(config)
 }

@@ -141,7 +141,8 @@ fn private_key(path: &Path, key: &str) -> Result<PrivateKeyDer<'static>, TlsProb
     })
 }
 
-fn revocations(path: &Path, key: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsProblem> {
+/// What authorities have taken back.
+pub(super) fn revocations(path: &Path, key: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsProblem> {
     let hint = "a PEM file with BEGIN X509 CRL";
     let found: Result<Vec<_>, pem::Error> = CertificateRevocationListDer::pem_slice_iter(&read(path, key)?).collect();
     match found {

@@ -1,5 +1,6 @@
 //! Why there is no TLS with an endpoint, in words that a person can act on.
 
+use evenkeel_model::Protocol;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use std::{io, time::Duration};
 
@@ -18,8 +19,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn of(error: &io::Error) -> Self {
-        Self::Failed(inside(error).map_or_else(|| of_the_socket(error), words))
+    /// The handshake ended well, and the endpoint speaks something that was not offered.
+    pub(super) fn of_protocol(offered: &[Protocol]) -> Self {
+        let offered: Vec<_> = offered.iter().map(|protocol| protocol.as_str()).collect();
+        Self::Failed(format!("it did not choose {} (ALPN)", offered.join(" or ")))
+    }
+
+    /// The handshake failed, with this offered.
+    pub(super) fn of(error: &io::Error, offered: &[Protocol]) -> Self {
+        Self::Failed(inside(error).map_or_else(|| of_the_socket(error, offered), words))
     }
 }
 
@@ -35,8 +43,12 @@ fn inside(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn of_the_socket(error: &io::Error) -> String {
+fn of_the_socket(error: &io::Error, offered: &[Protocol]) -> String {
     match error.kind() {
+        // Some servers close before their alert is out.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if *offered == [Protocol::Http2] => {
+            "it closed the connection in the handshake; perhaps it does not speak h2 (ALPN)".to_owned()
+        }
         io::ErrorKind::UnexpectedEof => "it closed the connection in the handshake".to_owned(),
         _ => error.to_string(),
     }
@@ -55,7 +67,7 @@ fn words(error: &Error) -> String {
                 AlertDescription::CertificateExpired => "our certificate has expired",
                 AlertDescription::UnrecognisedName => "it does not know this server name",
                 AlertDescription::ProtocolVersion => "it speaks no version of TLS that we speak",
-                AlertDescription::NoApplicationProtocol => "it speaks none of tls.alpn",
+                AlertDescription::NoApplicationProtocol => "it speaks nothing of what we offer (ALPN)",
                 _ => return format!("it refused with the alert {alert:?}"),
             };
             why.to_owned()
@@ -70,6 +82,7 @@ fn of_a_certificate(wrong: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet".to_owned()
         }
+        CertificateError::Revoked => "its certificate was taken back (tls.crl)".to_owned(),
         CertificateError::UnknownIssuer => {
             "its certificate is from an authority that is not trusted (unknown issuer)".to_owned()
         }

@@ -1,40 +1,71 @@
-//! Whom we believe when an endpoint says who it is: the authorities of a file, those that the system trusts, or anybody.
+//! Whom we believe when an endpoint says who it is: the authorities of a file, those that the system trusts, or anybody; but
+//! not what they have taken back.
 
-use super::files::{TlsProblem, authorities};
+use super::files::{TlsProblem, authorities, revocations};
 use evenkeel_model::UpstreamTls;
 use rustls::{
     DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime},
 };
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 /// Whom to believe. Two that are equal are the same trust.
 #[derive(Clone, Debug)]
-pub(super) enum Trust {
-    Authorities(Arc<RootCertStore>),
-    Anybody,
+pub(super) struct Trust {
+    authorities: Option<Authorities>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+/// Whose word counts, and what they have taken back.
+#[derive(Clone, Debug)]
+struct Authorities {
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
 }
 
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Authorities(one), Self::Authorities(other)) => Arc::ptr_eq(one, other) || one.roots == other.roots,
-            (Self::Anybody, Self::Anybody) => true,
-            (Self::Authorities(_), Self::Anybody) | (Self::Anybody, Self::Authorities(_)) => false,
+        match (&self.authorities, &other.authorities) {
+            (Some(one), Some(other)) => {
+                let same = Arc::ptr_eq(&one.roots, &other.roots) || one.roots.roots == other.roots.roots;
+                same && one.revoked == other.revoked
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
         }
     }
 }
 
 impl Trust {
-    pub(super) fn of(settings: &UpstreamTls) -> Result<Self, TlsProblem> {
+    pub(super) fn of(settings: &UpstreamTls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsProblem> {
         let named = settings.ca.as_deref().map(|path| authorities(path, "ca").map(Arc::new)).transpose()?;
-        match named {
-            _ if !settings.verify => Ok(Self::Anybody),
-            Some(roots) => Ok(Self::Authorities(roots)),
-            None => system().map(Self::Authorities),
+        let revoked = settings.crl.as_deref().map_or(Ok(Vec::new()), |path| revocations(path, "crl"))?;
+        if !settings.verify {
+            let verifier = Arc::new(BelievesEverybody(Arc::clone(provider)));
+            return Ok(Self { authorities: None, verifier });
         }
+        let roots = named.map_or_else(system, Ok)?;
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
+        // As with clients: a list says nothing about certificates of other authorities.
+        let builder = builder.with_crls(revoked.iter().cloned()).allow_unknown_revocation_status();
+        let verifier = builder.build().map_err(|error| {
+            let path = settings.crl.as_deref().unwrap_or(Path::new(""));
+            TlsProblem::new("crl", path, error, "a PEM file of revocation lists (X509 CRL)")
+        })?;
+        Ok(Self { authorities: Some(Authorities { roots, revoked }), verifier })
+    }
+
+    /// What rustls asks.
+    pub(super) fn verifier(&self) -> Arc<dyn ServerCertVerifier> {
+        Arc::clone(&self.verifier)
     }
 }
 
@@ -62,7 +93,7 @@ fn system() -> Result<Arc<RootCertStore>, TlsProblem> {
 /// Believes everybody, as the operator has written and `check` has warned of. Signatures are not looked at either: they would only prove
 /// that whoever answers has the key of a certificate that says nothing.
 #[derive(Debug)]
-pub(super) struct BelievesEverybody(pub(super) Arc<CryptoProvider>);
+struct BelievesEverybody(Arc<CryptoProvider>);
 
 impl ServerCertVerifier for BelievesEverybody {
     fn verify_server_cert(

@@ -97,11 +97,21 @@ impl Body {
 
     /// Leaves what follows a 101 to the client's connection, which opens the tunnel once the 101 is written.
     pub(crate) fn open_tunnel(&mut self) {
-        if let Kind::Switched(endpoint) = std::mem::take(&mut self.kind)
-            && let Some(exchange) = self.exchange.take()
-            && let Some(connection) = exchange.connection().cloned()
+        if let Some(tunnel) = self.take_tunnel()
+            && let Some(connection) = tunnel.exchange.connection().cloned()
         {
-            connection.will_tunnel(Tunnel { exchange, endpoint });
+            connection.will_tunnel(tunnel);
+        }
+    }
+
+    /// What follows an agreement to switch, if this is no body of HTTP.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match std::mem::take(&mut self.kind) {
+            Kind::Switched(endpoint) => Some(Tunnel { exchange: self.exchange.take()?, endpoint }),
+            other => {
+                self.kind = other;
+                None
+            }
         }
     }
 

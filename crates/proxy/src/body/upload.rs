@@ -119,10 +119,11 @@ impl Upload {
         self.0.begun.get()
     }
 
-    /// From now on what is taken is kept, up to [`KEPT_MAX`].
+    /// From now on what is taken is kept, up to [`KEPT_MAX`]; too late once something was.
     pub(crate) fn keep(&self) {
-        debug_assert!(!self.begun(), "what has been taken is gone");
-        self.0.kept.replace(Some(Vec::new()));
+        if !self.begun() {
+            self.0.kept.replace(Some(Vec::new()));
+        }
     }
 
     /// No other attempt will be made.

@@ -17,8 +17,8 @@ use crate::{
 use evenkeel_net::Stream;
 use evenkeel_telemetry::{Http2Fault, Reason};
 use h2::Reason as Code;
-use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2};
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, ext::Protocol, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use std::{
@@ -113,6 +113,8 @@ fn builder(connection: &Rc<ClientConnection>) -> http2::Builder<Spawner> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(head_max)
+        // WebSockets (RFC 8441).
+        .enable_connect_protocol()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN);
@@ -171,13 +173,16 @@ where
     type Error = h2::Error;
     type Future = Answer<Answering<S>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let open = self.connection.streams().map_or(0, |streams| streams.open());
         let limits = self.connection.worker().snapshot().shared().config().limits;
         if open >= limits.streams_max {
             return Answer::Refused;
         }
         let turn = Turn::begin(&self.connection, request.version());
+        if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some() {
+            turn.may_switch(hyper::upgrade::on(&mut request));
+        }
         let request = request.map(|incoming| turn.body(incoming));
         Answer::Served { answer: Answering::begin(&self.service, request, turn) }
     }
@@ -209,6 +214,10 @@ struct Spawner(Rc<ClientConnection>);
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
     fn execute(&self, future: F) {
+        if let Some(sending) = self.0.streams().and_then(Streams::switches) {
+            sending.begins(future);
+            return;
+        }
         // hyper spawns a stream right after it has called the service for it, so the newest one is this.
         let offer = self.0.streams().and_then(Streams::newest);
         let connection = Rc::clone(&self.0);
@@ -245,6 +254,8 @@ impl<F: Future<Output = ()>> Future for Served<F> {
         if let Some(future) = this.future.as_mut().as_pin_mut()
             && future.poll(cx).is_ready()
         {
+            // One that was about to become a tunnel, and was reset before, has left this behind.
+            drop(this.connection.streams().and_then(Streams::switches));
             return Poll::Ready(());
         }
         let Some(offer) = this.offer else { return Poll::Pending };

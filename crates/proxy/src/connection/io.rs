@@ -23,6 +23,10 @@ impl ClientIo {
         Self { stream, connection, flushed: true }
     }
 
+    pub(super) fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
     /// Whoever is about to tell an endpoint where the client has connected to must have asked for it before.
     pub(super) fn learn_reached(&self) {
         self.connection.learn_reached(&self.stream);

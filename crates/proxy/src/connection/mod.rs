@@ -8,6 +8,7 @@ mod introduction;
 mod io;
 mod open;
 mod session;
+mod stream_tunnel;
 mod streams;
 mod tcp;
 mod tls;

@@ -3,8 +3,9 @@
 //! A stream counts from its head until everything that was done for it is over, whoever ended it. `h2` counts a stream that was reset
 //! as gone at once, though it may still occupy an endpoint (CVE-2023-44487, CVE-2025-8671), so its own limit is not enough.
 
-use super::frames::Frames;
+use super::{frames::Frames, stream_tunnel::Sending};
 use evenkeel_telemetry::Http2Fault;
+use hyper::upgrade::OnUpgrade;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -18,6 +19,8 @@ pub(super) struct Streams {
     flood: Cell<Option<Http2Fault>>,
     /// Of the stream that has just begun, for the task that will serve it.
     newest: RefCell<Option<Rc<Offer>>>,
+    /// Of the stream that becomes a tunnel in this moment.
+    switching: RefCell<Option<Rc<Sending>>>,
 }
 
 /// What a stream's client has been offered of its answer, in bytes, and how much of it it has taken.
@@ -25,12 +28,22 @@ pub(super) struct Streams {
 pub(crate) struct Offer {
     offered: Cell<u64>,
     taken: Cell<u64>,
+    /// Of an extended CONNECT.
+    stream: RefCell<Option<OnUpgrade>>,
 }
 
 impl Offer {
     /// More is asked for: the client has taken what was offered before.
     pub(crate) fn is_taken(&self) {
         self.taken.set(self.offered.get());
+    }
+
+    pub(super) fn may_switch(&self, stream: OnUpgrade) {
+        self.stream.replace(Some(stream));
+    }
+
+    pub(super) fn switches(&self) -> Option<OnUpgrade> {
+        self.stream.take()
     }
 
     /// Bytes so far.
@@ -52,6 +65,7 @@ impl Streams {
             frames: RefCell::new(Frames::new(now)),
             flood: Cell::new(None),
             newest: RefCell::default(),
+            switching: RefCell::default(),
         }
     }
 
@@ -75,6 +89,18 @@ impl Streams {
 
     pub(super) fn newest(&self) -> Option<Rc<Offer>> {
         self.newest.take()
+    }
+
+    /// hyper is about to write the success that makes a tunnel of a stream, and to give what sends the rest.
+    pub(super) fn will_switch(&self) -> Rc<Sending> {
+        let sending = Rc::<Sending>::default();
+        self.switching.replace(Some(Rc::clone(&sending)));
+        sending
+    }
+
+    /// Where what sends the rest goes, if this is the moment.
+    pub(super) fn switches(&self) -> Option<Rc<Sending>> {
+        self.switching.take()
     }
 
     /// A part of an answer, of so many bytes, is handed over.

@@ -30,7 +30,7 @@ pub(super) async fn serve(stream: Stream, connection: Rc<ClientConnection>, tcp:
     match connect(&mut client, &connection, &mut session, tcp).await {
         Ok((early, endpoint)) => {
             session.connected();
-            let cut = carry(client, early, endpoint, &connection, |carried| session.carried(carried)).await;
+            let cut = carry(client, early, endpoint, connection.clock(), |carried| session.carried(carried)).await;
             session.ends(match cut {
                 None => SessionResult::Complete,
                 Some(Cut::Client) => SessionResult::ClientClosed,

@@ -3,10 +3,10 @@
 //! Begun by `http1` or `http2` before the service sees the request, carried by the answer's body, ended by being dropped. While it lasts, the
 //! connection waits neither for a head nor for the next request. With HTTP/2 many have their turn at a time.
 
-use super::{client::ClientConnection, streams::Offer};
+use super::{client::ClientConnection, stream_tunnel, streams::Offer};
 use crate::{body::Body, request::detach};
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
@@ -32,6 +32,22 @@ impl Turn {
     /// A head is there. Not in the service: a layer around it may take its time before, or answer itself.
     pub(super) fn begin(connection: &Rc<ClientConnection>, version: Version) -> Self {
         Self { connection: Rc::clone(connection), offer: connection.request_begins(version) }
+    }
+
+    /// Its stream of HTTP/2 may become a tunnel; hyper gives it when it has written a success.
+    pub(super) fn may_switch(&self, stream: OnUpgrade) {
+        if let Some(offer) = &self.offer {
+            offer.may_switch(stream);
+        }
+    }
+
+    /// The stream, if it is to become a tunnel.
+    fn switches(&self) -> Option<OnUpgrade> {
+        self.offer.as_ref()?.switches()
+    }
+
+    pub(super) fn connection(&self) -> &Rc<ClientConnection> {
+        &self.connection
     }
 
     /// The body of the request whose turn it is.
@@ -117,6 +133,14 @@ where
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();
+        } else if let Some(stream) = this.turn.as_ref().and_then(Turn::switches)
+            && response.status() == StatusCode::OK
+            && let Some(tunnel) = response.body_mut().take_tunnel()
+            && let Some(turn) = this.turn.take()
+            && let Some(streams) = turn.connection.streams()
+        {
+            let sending = streams.will_switch();
+            tokio::task::spawn_local(stream_tunnel::run(tunnel, stream, sending, turn));
         }
         if this.turn.as_ref().is_some_and(|turn| turn.offer.is_some()) {
             detach(response.headers_mut());

@@ -15,7 +15,7 @@ use crate::{
 use evenkeel_balance::{HashKey, InFlight};
 use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
 use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
-use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use std::{
     net::IpAddr,
@@ -72,6 +72,8 @@ pub(crate) struct Exchange {
     upload: Option<Upload>,
     /// The protocol to which the client wants to switch.
     upgrade: Option<UpgradeToken>,
+    /// Present: it is an extended CONNECT of HTTP/2, and its endpoint must answer this to our key.
+    extended: Option<Box<HeaderValue>>,
     /// Present: it is a call of gRPC.
     pub(super) call: Option<grpc::Call>,
     /// Bytes that a tunnel has carried from the client.
@@ -110,6 +112,7 @@ impl Exchange {
             sent: 0,
             upload: request.body().as_upload().cloned(),
             upgrade: None,
+            extended: None,
             call: if request.version() == Version::HTTP_2 { grpc::Call::of(request.headers()) } else { None },
             carried: 0,
             id: 0,
@@ -283,7 +286,7 @@ impl Exchange {
         }
         response.body_mut().belongs_to(self);
         if closing {
-            response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 
@@ -294,6 +297,16 @@ impl Exchange {
 
     pub(super) fn asks_upgrade(&mut self, token: &UpgradeToken) {
         self.upgrade = Some(token.clone());
+    }
+
+    /// It is an extended CONNECT, to be asked of an endpoint as an Upgrade that must be agreed to so.
+    pub(super) fn extends(&mut self, accept: HeaderValue) {
+        self.extended = Some(Box::new(accept));
+    }
+
+    /// What an endpoint must answer to our key, if this is an extended CONNECT.
+    pub(crate) fn extended(&self) -> Option<&HeaderValue> {
+        self.extended.as_deref()
     }
 
     /// The endpoint speaks nothing that can be switched.
@@ -407,7 +420,12 @@ impl Drop for Exchange {
             }
             End::Cut(reason) => self.reason = Some(reason),
         }
-        let answered = if self.status == 0 { CodeClass::None } else { CodeClass::of(self.status) };
+        let answered = match (self.status, &self.scope) {
+            (0, _) => CodeClass::None,
+            // What the client was told in HTTP/2 was a 200.
+            (_, Scope::Tunnel(_)) => CodeClass::Informational,
+            (status, _) => CodeClass::of(status),
+        };
         self.attempt_ends(answered);
         if self.status == 0 {
             // 499 is nginx's code for a client that left before there was an answer (ngx_http_request.h).

@@ -51,10 +51,15 @@ pub(crate) fn prepare_request(
         return Err(ProxyError::Loop);
     }
     let upgrade = if survey.has(Known::Upgrade) && exchange.may_upgrade() {
+        // An extended CONNECT has become what a client of HTTP/1.1 would send.
+        let version = if exchange.extended().is_some() { Version::HTTP_11 } else { version };
         upgrade::asked(request.method(), version, request.headers(), &route.upgrades)
     } else {
         None
     };
+    if exchange.extended().is_some() && upgrade.is_none() {
+        return Err(ProxyError::UpgradeRefused);
+    }
     let headers = request.headers_mut();
     survey.remove_hop_by_hop(headers);
     if survey.trailers {

@@ -3,7 +3,7 @@
 //! Called by `service` for every request; what follows the head of the answer is the business of `body`.
 //! Never fails: whatever goes wrong becomes an answer of our own (hyper drops the connection of a service that fails).
 
-use super::{Exchange, forwarded, respond, target};
+use super::{Exchange, forwarded, respond, target, websocket};
 use crate::{
     body::Body,
     error::ProxyError,
@@ -29,6 +29,7 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     // A request sees one snapshot from its first byte to its last.
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
+    websocket::translate(request, exchange)?;
     target::check(request, &config.limits).inspect_err(|error| keep(error, request, exchange))?;
     target::check_connection(request, exchange)?;
     let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
@@ -41,6 +42,10 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     let prepared = forwarded::prepare_request(request, config, route, exchange);
     prepared.inspect_err(|error| keep(error, request, exchange))?;
     if let Flow::Answer(mut response) = filter::on_request(route, request, exchange).await? {
+        if exchange.extended().is_some() && response.status().is_success() {
+            // To this client it would be a WebSocket, with nobody behind it.
+            return Err(ProxyError::UpgradeRefused);
+        }
         respond::by_filter(&mut response, exchange);
         filter::on_response(route, &mut response, exchange)?;
         return Ok(response);

@@ -13,6 +13,7 @@ mod respond;
 mod service;
 mod target;
 mod upgrade;
+mod websocket;
 
 pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
@@ -20,5 +21,6 @@ pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_response};
 pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;
+pub(crate) use websocket::agree as agree_on_websocket;
 #[cfg(feature = "fuzzing")]
 pub(crate) use {chain::client as client_behind_proxies, path::normalise as normalise_path};

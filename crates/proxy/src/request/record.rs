@@ -23,11 +23,18 @@ impl Said {
         Self {
             time: SystemTime::now(),
             method: request.method().clone(),
-            host: request.headers().get(header::HOST).cloned(),
+            host: host(request),
             uri: request.uri().clone(),
             trace: request.headers().get("traceparent").cloned(),
         }
     }
+}
+
+/// By which it is routed: an authority in the target, as all of HTTP/2 have it, is what `Host` must be (RFC 9112, section 3.2.2; RFC 9113,
+/// section 8.3.1).
+fn host(request: &Request<Body>) -> Option<http::HeaderValue> {
+    let authority = request.uri().authority().map(|authority| http::HeaderValue::from_str(authority.as_str()));
+    authority.and_then(Result::ok).or_else(|| request.headers().get(header::HOST).cloned())
 }
 
 /// `00-TRACE-SPAN-FLAGS` (W3C Trace Context, section 3.2.2).

@@ -3,9 +3,8 @@
 use super::{
     connect,
     http1::Broken,
-    http2,
     identity::Identity,
-    lease::{Coming, Lease},
+    lease::{Coming, Lease, Over},
     pool,
     replay::Replay,
 };
@@ -13,10 +12,9 @@ use crate::{
     body::{Body, Download, Fault, Join, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
-    request::{Exchange, prepare_response},
+    request::{Exchange, agree_on_websocket, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
-use evenkeel_model::UpstreamProtocol;
 use evenkeel_net::tls::refused_later;
 use http::{Request, Response, StatusCode};
 use hyper::client::conn::TrySendError;
@@ -49,15 +47,6 @@ pub(super) struct Failure {
 /// Pooled connections in a row that may turn out to be dead before a new one is made.
 const STALE_MAX: usize = 2;
 
-/// Over which connection an attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    /// An idle one, if there is any.
-    Pooled,
-    /// A new one.
-    Fresh,
-}
-
 /// Makes one attempt at one endpoint.
 pub(super) async fn run(
     upstream: &Rc<LocalUpstream>,
@@ -69,14 +58,8 @@ pub(super) async fn run(
     let identity = Identity::wanted(upstream, exchange.connection().map(|client| &**client));
     let mut stale = if connection == Over::Fresh { STALE_MAX } else { 0 };
     loop {
-        let lease = match upstream.part.settings.protocol {
-            UpstreamProtocol::H2c => Lease::Http2(http2::stream(upstream, endpoint, &identity, exchange).await?),
-            UpstreamProtocol::Http1 => {
-                let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
-                let surely = !replay.is_repeatable();
-                Lease::Http1(whole(upstream, endpoint, &identity, idle, surely, exchange).await?)
-            }
-        };
+        let idle = if stale < STALE_MAX { Over::Pooled } else { Over::Fresh };
+        let lease = Lease::obtain(upstream, endpoint, &identity, idle, !replay.is_repeatable(), exchange).await?;
         exchange.connected();
         let reused = lease.is_reused();
         // An endpoint may end any connection of HTTP/2 in good order, a new one as well.
@@ -94,29 +77,6 @@ pub(super) async fn run(
     }
 }
 
-/// A connection of HTTP/1.1 for this request alone.
-async fn whole(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    connection: Over,
-    surely: bool,
-    exchange: &Exchange,
-) -> Result<pool::Lease, Failure> {
-    let pooled = match connection {
-        Over::Pooled => pool::Lease::from_pool(endpoint, exchange.worker(), identity, surely),
-        Over::Fresh => None,
-    };
-    let cells = upstream.part.cells.cell(exchange.worker().id);
-    if let Some(lease) = pooled {
-        cells.pool_hits.inc();
-        return Ok(lease);
-    }
-    cells.pool_misses.inc();
-    // Rare and large, so boxed: the future of a request over a pooled connection stays small.
-    Box::pin(connect::connect(upstream, endpoint, identity, exchange)).await
-}
-
 async fn over(
     mut lease: Lease,
     upstream: &LocalUpstream,
@@ -130,8 +90,8 @@ async fn over(
     let timer = lease.timer();
     let answer = match &mut lease {
         Lease::Http1(lease) => {
-            let agreed = replay.agreed();
-            let answer = pin!(lease.send(replay.lend(exchange), agreed));
+            let (request, agreed) = replay.lend(exchange);
+            let answer = pin!(lease.send(request, agreed));
             let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
             answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
@@ -224,7 +184,12 @@ fn accept(
         malformed::response_head(cause, &response, exchange);
         broken(cause)
     })?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    agree_on_websocket(&mut response, exchange).map_err(|cause| {
+        malformed::response_head(cause, &response, exchange);
+        broken(cause)
+    })?;
+    if switches {
         let idle = upstream.part.settings.timeouts.tunnel_idle;
         let switched = match lease {
             Lease::Http1(lease) => lease.switch(idle),

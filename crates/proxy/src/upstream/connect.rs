@@ -1,56 +1,46 @@
-//! Makes a connection to an endpoint. `http1` and `http2` speak on it.
+//! Makes a connection to an endpoint. `lease` decides what is to be spoken on it, `http1` and `http2` speak.
 
 use super::{
     announcement::Announcement,
     attempt::{Failure, Sent},
     identity::Identity,
-    pool::Lease,
 };
 use crate::{
     error::ProxyError,
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
-use evenkeel_model::Address;
+use evenkeel_model::{Address, Protocol};
 use evenkeel_net::{ConnectError, Stream, tls::Refusal};
 use evenkeel_telemetry::ConnectResult;
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
-/// Makes a connection that speaks HTTP/1.1.
-pub(super) async fn connect(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    exchange: &Exchange,
-) -> Result<Lease, Failure> {
-    let mut identity = identity.clone();
-    let stream = open_for(upstream, endpoint, &mut identity, exchange).await?;
-    Ok(Lease::fresh(stream, identity, endpoint, exchange.worker()))
-}
-
-/// The same for a request, which may have little time left.
+/// As [`open`], for a request, which may have little time left.
 pub(super) async fn open_for(
     upstream: &LocalUpstream,
     endpoint: &LocalEndpoint,
     identity: &mut Identity,
+    only: Option<Protocol>,
     exchange: &Exchange,
-) -> Result<Stream, Failure> {
+) -> Result<(Stream, Protocol), Failure> {
     let total = upstream.part.settings.timeouts.total;
     let time = |limit: Duration| exchange.time_left(total).map_or(limit, |left| left.min(limit));
-    let opened = open(upstream, endpoint, identity, time, exchange.worker()).await;
+    let opened = open(upstream, endpoint, identity, only, time, exchange.worker()).await;
     opened.map_err(|error| Failure { error, sent: Sent::Nothing })
 }
 
 /// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.
-/// `time` is how much of a timeout there is. Counts how it ends, and notes in `identity` how it was made.
+/// Within TLS the endpoint chooses what is spoken, unless `only` this is offered. `time` is how much of a timeout there is. Counts how it
+/// ends, and notes in `identity` how it was made.
 pub(super) async fn open(
     upstream: &LocalUpstream,
     endpoint: &LocalEndpoint,
     identity: &mut Identity,
+    only: Option<Protocol>,
     time: impl Fn(Duration) -> Duration,
     worker: &Worker,
-) -> Result<Stream, ProxyError> {
+) -> Result<(Stream, Protocol), ProxyError> {
     let (timeouts, address) = (upstream.part.settings.timeouts, endpoint.part.target.address());
     let count = |result| upstream.part.cells.cell(worker.id).connects(result).inc();
     let connected = evenkeel_net::connect(&endpoint.part.target, time(timeouts.connect)).await;
@@ -58,21 +48,23 @@ pub(super) async fn open(
         (Ok(stream), Some(announcement)) => announce(stream, announcement).await,
         (connected, _) => connected,
     };
-    let mut stream = announced.map_err(|cause| {
+    let stream = announced.map_err(|cause| {
         let timed_out = matches!(cause, ConnectError::TimedOut { .. });
         count(if timed_out { ConnectResult::TimedOut } else { ConnectResult::Failed });
         ProxyError::ConnectFailed { endpoint: address.clone(), cause }
     })?;
-    if let Some(tls) = &upstream.part.tls {
-        let connected = tls.connect(stream, address, time(timeouts.tls)).await.map_err(|cause| {
-            count(ConnectResult::TlsFailed);
-            tls_failed(upstream, cause, address.clone(), worker)
-        })?;
-        identity.tls = Some(connected.identity);
-        stream = connected.stream;
-    }
+    let Some(tls) = &upstream.part.tls else {
+        count(ConnectResult::Ok);
+        // Only one is spoken without TLS.
+        return Ok((stream, upstream.part.settings.protocol.offers()[0]));
+    };
+    let connected = tls.connect(stream, address, only, time(timeouts.tls)).await.map_err(|cause| {
+        count(ConnectResult::TlsFailed);
+        tls_failed(upstream, cause, address.clone(), worker)
+    })?;
     count(ConnectResult::Ok);
-    Ok(stream)
+    identity.tls = Some(connected.identity);
+    Ok((connected.stream, connected.protocol))
 }
 
 /// TLS with an endpoint did not come about: tells the operator, who is mostly the one to do something about it.

@@ -35,13 +35,13 @@ pub(crate) async fn dial(
         let endpoint = &upstream.endpoints[index as usize];
         session.attempt_begins(endpoint, endpoint.part.endpoint.begin());
         let mut identity = Identity::wanted(upstream, Some(client));
-        let connected = connect::open(upstream, endpoint, &mut identity, |limit| limit, worker).await;
+        let connected = connect::open(upstream, endpoint, &mut identity, None, |limit| limit, worker).await;
         if tried.len() > 0 {
             let outcome = if connected.is_ok() { RetryOutcome::Answered } else { RetryOutcome::Failed };
             cells.retries(outcome).inc();
         }
         match connected {
-            Ok(stream) => return Ok(Switched::from_the_begin(stream, endpoint, settings.timeouts.tunnel_idle)),
+            Ok((stream, _)) => return Ok(Switched::from_the_begin(stream, endpoint, settings.timeouts.tunnel_idle)),
             Err(error) => tracing::debug!(endpoint = %endpoint.part.label, "no connection for a session: {error}"),
         }
         tried.add(index);

@@ -9,7 +9,7 @@ use super::{
     connect,
     identity::Identity,
     pool::{Place, State},
-    preface::{self, Driven},
+    preface::{self, Driven, Unopened},
 };
 use crate::{
     body::Body,
@@ -47,6 +47,8 @@ pub(super) struct Connections {
     waiting: Cell<u32>,
     failures: Cell<u64>,
     connected: Rc<Notify>,
+    /// The endpoint, given the choice, has chosen HTTP/1.1 when it was last asked.
+    declined: Cell<bool>,
 }
 
 /// One connection.
@@ -124,35 +126,19 @@ impl Connection {
     }
 }
 
-/// A stream to an endpoint: on a connection that is there, on one that is just being made, or on a new one.
-pub(super) async fn stream(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    exchange: &Exchange,
-) -> Result<Stream, Failure> {
-    let worker = exchange.worker();
-    let cells = upstream.part.cells.cell(worker.id);
+/// Whether it is worth while to wait for the connection that is just being made: as many do as will find room on it, if it can be expected
+/// to have any. Connections that speak for one client each are no use to others.
+pub(super) fn is_coming(endpoint: &LocalEndpoint, identity: &Identity) -> bool {
     let connections = endpoint.pool.http2();
-    loop {
-        if let Some(connection) = connections.with_room(identity, worker.timers.now()) {
-            cells.pool_hits.inc();
-            return Ok(Stream::begin(connection, endpoint, worker));
-        }
-        // As many as will find room on it; and connections that speak for one client each are no use to others.
-        let joins =
-            connections.connecting.get() && connections.waiting.get() < STREAMS_MAX && identity.announcement.is_none();
-        if !joins || !wait(connections, upstream, exchange).await {
-            cells.pool_misses.inc();
-            // Rare and large, so boxed.
-            let connection = Box::pin(open(upstream, endpoint, identity, exchange)).await?;
-            return Ok(Stream::begin(connection, endpoint, worker));
-        }
-    }
+    connections.connecting.get()
+        && !connections.declined.get()
+        && connections.waiting.get() < STREAMS_MAX
+        && identity.announcement.is_none()
 }
 
 /// Waits until an attempt to connect has ended; whether it may have been of use.
-async fn wait(connections: &Connections, upstream: &LocalUpstream, exchange: &Exchange) -> bool {
+pub(super) async fn wait(endpoint: &LocalEndpoint, upstream: &LocalUpstream, exchange: &Exchange) -> bool {
+    let connections = endpoint.pool.http2();
     let _waiting = Waiting::one_more(&connections.waiting);
     let failures = connections.failures.get();
     let connected = connections.connected.notified();
@@ -176,69 +162,97 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// An attempt to connect. However it ends, those who wait are woken.
-struct Connecting<'c>(&'c Connections);
-
-impl Drop for Connecting<'_> {
-    fn drop(&mut self) {
-        self.0.connecting.set(false);
-        self.0.connected.notify_waiters();
-    }
-}
-
 /// How long an endpoint may take until its SETTINGS are there, and as long until it is connected.
 fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
     let timeouts = upstream.part.settings.timeouts;
     exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
 }
 
-async fn open(
-    upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &Identity,
-    exchange: &Exchange,
-) -> Result<Rc<Connection>, Failure> {
-    let connections = endpoint.pool.http2();
-    connections.connecting.set(true);
-    let _connecting = Connecting(connections);
-    let mut identity = identity.clone();
-    let opened = handshake(upstream, endpoint, &mut identity, exchange).await;
-    let (sender, driven) = opened.inspect_err(|_| connections.failures.set(connections.failures.get() + 1))?;
-    let worker = exchange.worker();
-    let connection = Rc::new(Connection {
-        sender: RefCell::new(sender),
-        driven,
-        streams: Cell::new(0),
-        expires: endpoint.pool.expiry(worker),
-        idle_since: Cell::new(worker.timers.now()),
-        used: Cell::new(false),
-        answered: Cell::new(0),
-        place: RefCell::new(endpoint.pool.place(State::Idle)),
-        identity,
-    });
-    connections.open.borrow_mut().push(Rc::clone(&connection));
-    Ok(connection)
+/// An attempt to make a connection that may speak HTTP/2, for which others can wait.
+pub(super) struct Attempt<'e>(&'e Rc<LocalEndpoint>);
+
+impl<'e> Attempt<'e> {
+    pub(super) fn begin(endpoint: &'e Rc<LocalEndpoint>) -> Self {
+        endpoint.pool.http2().connecting.set(true);
+        Self(endpoint)
+    }
+
+    /// The endpoint has chosen HTTP/1.1. Until it chooses otherwise nobody waits for another's connection.
+    pub(super) fn declined(self) {
+        self.0.pool.http2().declined.set(true);
+    }
+
+    /// There is no connection. Those who wait will not wait for each other again.
+    pub(super) fn failed(&self) {
+        let failures = &self.0.pool.http2().failures;
+        failures.set(failures.get() + 1);
+    }
+
+    /// Speaks HTTP/2 on a connection that was just made, and begins a stream on it.
+    pub(super) async fn speak(
+        self,
+        stream: evenkeel_net::Stream,
+        identity: Identity,
+        upstream: &LocalUpstream,
+        exchange: &Exchange,
+    ) -> Result<Stream, Failure> {
+        let (endpoint, worker) = (self.0, exchange.worker());
+        let (sender, driven) = handshake(stream, endpoint, upstream, exchange).await.inspect_err(|_| self.failed())?;
+        let connection = Rc::new(Connection {
+            sender: RefCell::new(sender),
+            driven,
+            streams: Cell::new(0),
+            expires: endpoint.pool.expiry(worker),
+            idle_since: Cell::new(worker.timers.now()),
+            used: Cell::new(false),
+            answered: Cell::new(0),
+            place: RefCell::new(endpoint.pool.place(State::Idle)),
+            identity,
+        });
+        let connections = endpoint.pool.http2();
+        connections.declined.set(false);
+        connections.open.borrow_mut().push(Rc::clone(&connection));
+        Ok(Stream::begin(connection, endpoint, worker))
+    }
 }
 
+/// However it ends, those who wait are woken.
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let connections = self.0.pool.http2();
+        connections.connecting.set(false);
+        connections.connected.notify_waiters();
+    }
+}
+
+/// Our preface, and the endpoint's SETTINGS.
 async fn handshake(
+    stream: evenkeel_net::Stream,
+    endpoint: &LocalEndpoint,
     upstream: &LocalUpstream,
-    endpoint: &Rc<LocalEndpoint>,
-    identity: &mut Identity,
     exchange: &Exchange,
 ) -> Result<(SendRequest<Body>, Driven), Failure> {
-    let stream = connect::open_for(upstream, endpoint, identity, exchange).await?;
     let limit = limit(upstream, exchange);
     let address = exchange.endpoint_address();
     let error = match tokio::time::timeout(limit, preface::open(stream, endpoint.pool.ping_interval())).await {
         Ok(Ok(opened)) => return Ok(opened),
-        Ok(Err(Some(error))) => broken(&error, exchange),
-        Ok(Err(None)) => ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() },
+        Ok(Err(Unopened::Broken(error))) => broken(&error, exchange),
+        Ok(Err(Unopened::Refused(cause))) => connect::tls_failed(upstream, cause, address, exchange.worker()),
+        Ok(Err(Unopened::Silent)) => {
+            ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() }
+        }
         Err(_) => ProxyError::ConnectFailed { endpoint: address, cause: ConnectError::TimedOut { waited: limit } },
     };
     Err(Failure { error, sent: Sent::Nothing })
 }
 
 impl Stream {
+    /// On a connection that is there and has room.
+    pub(super) fn on_open(endpoint: &Rc<LocalEndpoint>, identity: &Identity, worker: &Rc<Worker>) -> Option<Self> {
+        let connection = endpoint.pool.http2().with_room(identity, worker.timers.now())?;
+        Some(Self::begin(connection, endpoint, worker))
+    }
+
     fn begin(connection: Rc<Connection>, endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>) -> Self {
         if connection.streams.get() == 0 {
             connection.place.borrow_mut().enter(State::Active);

@@ -1,7 +1,11 @@
 //! What a request has of a connection to an endpoint, from its head to the last byte of its answer.
 
-use super::{http1::Decoder, http2, pool};
-use crate::worker::{Timer, Worker};
+use super::{attempt::Failure, connect, http1::Decoder, http2, identity::Identity, pool};
+use crate::{
+    request::Exchange,
+    worker::{LocalEndpoint, LocalUpstream, Timer, Worker},
+};
+use evenkeel_model::{Protocol, UpstreamProtocol};
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -38,7 +42,73 @@ pub(crate) enum Lease {
     Http2(http2::Stream),
 }
 
+/// Over which connection an attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// An idle one, if there is any.
+    Pooled,
+    /// A new one. Streams share connections all the same: none of them waits to be used.
+    Fresh,
+}
+
 impl Lease {
+    /// On a connection that is there, on one that is just being made, or on a new one; of the version that the upstream speaks, or that the
+    /// endpoint chooses. `surely`: see [`pool::Lease::from_pool`].
+    pub(super) async fn obtain(
+        upstream: &LocalUpstream,
+        endpoint: &Rc<LocalEndpoint>,
+        identity: &Identity,
+        over: Over,
+        surely: bool,
+        exchange: &Exchange,
+    ) -> Result<Self, Failure> {
+        let worker = exchange.worker();
+        let cells = upstream.part.cells.cell(worker.id);
+        let only = only(upstream, exchange);
+        loop {
+            let stream = match only {
+                Some(Protocol::Http11) => None,
+                _ => http2::Stream::on_open(endpoint, identity, worker).map(Self::Http2),
+            };
+            let found = stream.or_else(|| match (only, over) {
+                (Some(Protocol::Http2), _) | (_, Over::Fresh) => None,
+                _ => pool::Lease::from_pool(endpoint, worker, identity, surely).map(Self::Http1),
+            });
+            if let Some(found) = found {
+                cells.pool_hits.inc();
+                return Ok(found);
+            }
+            let joins = only != Some(Protocol::Http11) && http2::is_coming(endpoint, identity);
+            if !joins || !http2::wait(endpoint, upstream, exchange).await {
+                cells.pool_misses.inc();
+                // Rare and large, so boxed: the future of a request over a pooled connection stays small.
+                return Box::pin(Self::make(upstream, endpoint, identity, only, exchange)).await;
+            }
+        }
+    }
+
+    /// Over a new connection.
+    async fn make(
+        upstream: &LocalUpstream,
+        endpoint: &Rc<LocalEndpoint>,
+        identity: &Identity,
+        only: Option<Protocol>,
+        exchange: &Exchange,
+    ) -> Result<Self, Failure> {
+        let attempt = (only != Some(Protocol::Http11)).then(|| http2::Attempt::begin(endpoint));
+        let mut identity = identity.clone();
+        let opened = connect::open_for(upstream, endpoint, &mut identity, only, exchange).await;
+        let (stream, protocol) = opened.inspect_err(|_| attempt.iter().for_each(http2::Attempt::failed))?;
+        match attempt {
+            Some(attempt) if protocol == Protocol::Http2 => {
+                return attempt.speak(stream, identity, upstream, exchange).await.map(Self::Http2);
+            }
+            Some(attempt) => attempt.declined(),
+            None => {}
+        }
+        Ok(Self::Http1(pool::Lease::fresh(stream, identity, endpoint, exchange.worker())))
+    }
+
     fn worker(&self) -> &Rc<Worker> {
         match self {
             Self::Http1(lease) => lease.worker(),
@@ -69,5 +139,15 @@ impl Lease {
             // Its place is free when it is dropped, however it ends.
             Self::Http2(_) => {}
         }
+    }
+}
+
+/// What must be spoken, if anything must. `None`: what the endpoint chooses.
+fn only(upstream: &LocalUpstream, exchange: &Exchange) -> Option<Protocol> {
+    match upstream.part.settings.protocol {
+        UpstreamProtocol::Http1 => Some(Protocol::Http11),
+        UpstreamProtocol::H2c | UpstreamProtocol::H2 => Some(Protocol::Http2),
+        // HTTP/2 has no Upgrade (RFC 9113, section 8.6), so browsers too offer only HTTP/1.1 for a WebSocket.
+        UpstreamProtocol::Auto => exchange.upgrade().map(|_| Protocol::Http11),
     }
 }

@@ -5,7 +5,10 @@
 
 use super::http2::STREAMS_MAX;
 use crate::body::Body;
-use evenkeel_net::Stream;
+use evenkeel_net::{
+    Stream,
+    tls::{Refusal, refused_later},
+};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
@@ -35,19 +38,30 @@ pub(super) type Driven = Rc<RefCell<Option<http2::Connection<Io, Body, Spawner>>
 
 type Io = TokioIo<Heard>;
 
+/// Why an endpoint does not come to speak HTTP/2.
+pub(super) enum Unopened {
+    /// It closed without a word.
+    Silent,
+    /// What hyper says of it.
+    Broken(hyper::Error),
+    /// TLS is over, though our side of the handshake was done.
+    Refused(Refusal),
+}
+
 /// Sends our preface and waits for the endpoint's SETTINGS.
-///
-/// # Errors
-/// What hyper says of it; `None` if the endpoint closed without a word.
 pub(super) async fn open(
     stream: Stream,
     ping_interval: Duration,
-) -> Result<(http2::SendRequest<Body>, Driven), Option<hyper::Error>> {
+) -> Result<(http2::SendRequest<Body>, Driven), Unopened> {
     let ear = Rc::new(Ear::default());
     let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
-    let (sender, connection) = builder(ping_interval).handshake(io).await.map_err(Some)?;
+    let (sender, connection) = builder(ping_interval).handshake(io).await.map_err(Unopened::Broken)?;
     let driven = Rc::new(RefCell::new(Some(connection)));
-    settings(&driven, &ear).await?;
+    settings(&driven, &ear).await.map_err(|error| match (ear.refused.take(), error) {
+        (Some(refusal), _) => Unopened::Refused(refusal),
+        (None, Some(error)) => Unopened::Broken(error),
+        (None, None) => Unopened::Silent,
+    })?;
     tokio::task::spawn_local(drive(Rc::clone(&driven)));
     Ok((sender, driven))
 }
@@ -117,6 +131,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
 #[derive(Default)]
 struct Ear {
     waiting: Cell<Option<Waker>>,
+    /// Of what `h2` is told only the text comes back from it.
+    refused: Cell<Option<Refusal>>,
 }
 
 /// An endpoint's socket that tells when it is read.
@@ -129,6 +145,11 @@ impl AsyncRead for Heard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &result
+            && let Some(refusal) = refused_later(error)
+        {
+            this.ear.refused.set(Some(refusal));
+        }
         if let Some(waiting) = this.ear.waiting.take() {
             waiting.wake();
         }
@@ -136,9 +157,15 @@ impl AsyncRead for Heard {
     }
 }
 
+/// A failure to write is not told to hyper, which would give up: what the endpoint said before it closed (an alert, GOAWAY) is there to be
+/// read. If it said nothing, reading fails as well.
+fn forgive<T>(result: Poll<io::Result<T>>, done: T) -> Poll<io::Result<T>> {
+    result.map(|result| Ok(result.unwrap_or(done)))
+}
+
 impl AsyncWrite for Heard {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        forgive(Pin::new(&mut self.get_mut().stream).poll_write(cx, buf), buf.len())
     }
 
     fn poll_write_vectored(
@@ -146,7 +173,8 @@ impl AsyncWrite for Heard {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        forgive(Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs), offered)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -154,7 +182,7 @@ impl AsyncWrite for Heard {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        forgive(Pin::new(&mut self.get_mut().stream).poll_flush(cx), ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

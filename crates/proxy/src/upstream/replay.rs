@@ -7,9 +7,9 @@
 use crate::{
     body::Body,
     request::{CHUNKED, Exchange, plain_length},
+    worker::LocalUpstream,
 };
 use bytes::Bytes;
-use evenkeel_model::UpstreamProtocol;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{self, Authority, Scheme},
@@ -19,95 +19,117 @@ use tokio::sync::watch;
 /// By which a server knows that it has seen a request before (draft-ietf-httpapi-idempotency-key-header-07, section 2).
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A request that can be made again.
+/// A request that can be made again, in the version that is spoken on the connection at hand.
 pub(super) struct Replay<'r> {
     request: &'r mut Request<Body>,
-    /// Whether `request` is still, or again, in its place.
-    there: bool,
-    method: Method,
-    uri: Uri,
-    version: Version,
-    /// Its fields, as `write_fields` makes them. HTTP/1.1 needs no copy, for it leaves the request where it is.
-    fields: Vec<u8>,
+    /// Whether the head of `request` is in its place, and in HTTP/1.1.
+    head_there: bool,
+    /// Whether its body is in its place.
+    body_there: bool,
+    /// Present once hyper has been given the request.
+    original: Option<Original>,
+    /// Of the endpoint, for HTTP/2.
+    scheme: Scheme,
     /// A body that no client sends.
     full: Option<Bytes>,
+    to_head: bool,
     bodiless: bool,
     idempotent: bool,
     /// Told when the endpoint says `100 Continue` to a client that waits for it.
     agreed: Option<watch::Sender<bool>>,
 }
 
+/// The head of a request in HTTP/1.1.
+struct Original {
+    method: Method,
+    uri: Uri,
+    /// As `write_fields` makes them.
+    fields: Vec<u8>,
+}
+
 impl<'r> Replay<'r> {
     /// Gives a request that is ready to leave the one right framing.
-    pub(super) fn of(request: &'r mut Request<Body>, protocol: UpstreamProtocol, exchange: &Exchange) -> Self {
-        // Over HTTP/2 hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
-        let waits = exchange.upload().filter(|_| waits_for_agreement(request) && protocol == UpstreamProtocol::Http1);
+    pub(super) fn of(request: &'r mut Request<Body>, upstream: &LocalUpstream, exchange: &Exchange) -> Self {
+        let waits = exchange.upload().filter(|_| waits_for_agreement(request));
         let agreed = waits.map(|upload| {
             let (agreed, receiver) = watch::channel(false);
             upload.wait_for(receiver);
             agreed
         });
         frame(request, exchange);
-        if protocol == UpstreamProtocol::H2c {
-            translate(request, exchange.upstream_name());
-        }
-        let mut fields = Vec::new();
-        if protocol != UpstreamProtocol::Http1 {
-            fields = exchange.worker().spare_head();
-            write_fields(request.headers(), &mut fields);
-        }
-        let (method, uri) = (request.method().clone(), request.uri().clone());
         let keyed = exchange.trusts_idempotency_key() && request.headers().contains_key(&IDEMPOTENCY_KEY);
-        // HTTP/2 takes the begin of a body at once, and refuses a stream after that (RFC 9113, section 8.7).
-        if let (true, Some(upload)) = (keyed || protocol == UpstreamProtocol::H2c, exchange.upload()) {
+        if let (true, Some(upload)) = (keyed, exchange.upload()) {
             upload.keep();
         }
-        let idempotent = keyed || method.is_idempotent();
-        let full = request.body().full();
-        let bodiless = exchange.upload().is_none();
-        let version = request.version();
-        Self { method, uri, version, fields, full, bodiless, idempotent, agreed, request, there: true }
-    }
-
-    /// The request, with its body, which may be taken.
-    pub(super) fn lend(&mut self, exchange: &Exchange) -> &mut Request<Body> {
-        if !std::mem::take(&mut self.there) {
-            *self.request.body_mut() = self.body(exchange);
+        Self {
+            head_there: true,
+            body_there: true,
+            original: None,
+            scheme: if upstream.part.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP },
+            full: request.body().full(),
+            to_head: *request.method() == Method::HEAD,
+            bodiless: exchange.upload().is_none(),
+            idempotent: keyed || request.method().is_idempotent(),
+            agreed,
+            request,
         }
-        self.request
     }
 
-    /// Who waits for the endpoint's `100 Continue`.
-    pub(super) fn agreed(&self) -> Option<watch::Sender<bool>> {
-        self.agreed.clone()
+    /// The request in HTTP/1.1, whose body may be taken; and who waits for the endpoint's `100 Continue`.
+    pub(super) fn lend(&mut self, exchange: &Exchange) -> (&mut Request<Body>, Option<watch::Sender<bool>>) {
+        self.restore(exchange);
+        self.body_there = false;
+        (self.request, self.agreed.clone())
     }
 
-    fn body(&self, exchange: &Exchange) -> Body {
-        self.full.clone().map_or_else(|| Body::again(exchange.upload()), Body::from)
-    }
-
-    /// The request; made again if it has been taken before.
+    /// The request in HTTP/2, for good.
     pub(super) fn request(&mut self, exchange: &Exchange) -> Request<Body> {
-        let mut request = std::mem::take(self.request);
-        if !std::mem::take(&mut self.there) {
-            *request.body_mut() = self.body(exchange);
-            *request.method_mut() = self.method.clone();
-            *request.uri_mut() = self.uri.clone();
-            *request.version_mut() = self.version;
-            read_fields(&self.fields, request.headers_mut());
+        self.restore(exchange);
+        (self.head_there, self.body_there) = (false, false);
+        if self.original.is_none() {
+            let mut fields = exchange.worker().spare_head();
+            write_fields(self.request.headers(), &mut fields);
+            let (method, uri) = (self.request.method().clone(), self.request.uri().clone());
+            self.original = Some(Original { method, uri, fields });
         }
+        // hyper passes no 100 on, so the body follows at once; RFC 9110, section 10.1.1, allows that.
+        if let Some(agreed) = &self.agreed {
+            agreed.send_replace(true);
+        }
+        // The begin of a body is taken at once, and a stream may be refused after that (RFC 9113, section 8.7).
+        if let Some(upload) = exchange.upload() {
+            upload.keep();
+        }
+        let mut request = std::mem::take(self.request);
+        translate(&mut request, &self.scheme, exchange.upstream_name());
         request
+    }
+
+    /// Puts everything into its place.
+    fn restore(&mut self, exchange: &Exchange) {
+        if !std::mem::replace(&mut self.body_there, true) {
+            let again = || Body::again(exchange.upload());
+            *self.request.body_mut() = self.full.clone().map_or_else(again, Body::from);
+        }
+        if let (false, Some(original)) = (self.head_there, &self.original) {
+            *self.request.method_mut() = original.method.clone();
+            *self.request.uri_mut() = original.uri.clone();
+            *self.request.version_mut() = Version::HTTP_11;
+            self.request.headers_mut().clear();
+            read_fields(&original.fields, self.request.headers_mut());
+        }
+        self.head_there = true;
     }
 
     /// hyper gave it back untouched.
     pub(super) fn returned(&mut self, request: Request<Body>) {
         *self.request = request;
-        self.there = true;
+        self.body_there = true;
     }
 
     /// Whether nothing of the body is gone for good.
     pub(super) fn is_possible(&self, exchange: &Exchange) -> bool {
-        self.there || exchange.upload().is_none_or(|upload| upload.can_begin_again())
+        self.body_there || exchange.upload().is_none_or(|upload| upload.can_begin_again())
     }
 
     /// By its method, or by its client's word where that is taken.
@@ -121,7 +143,7 @@ impl<'r> Replay<'r> {
     }
 
     pub(super) fn is_head(&self) -> bool {
-        self.method == Method::HEAD
+        self.to_head
     }
 
     /// Gives the buffer back to the worker, and lets go of what was kept: there is an answer.
@@ -129,7 +151,9 @@ impl<'r> Replay<'r> {
         if let Some(upload) = exchange.upload() {
             upload.keep_no_more();
         }
-        exchange.worker().take_back_head(std::mem::take(&mut self.fields));
+        if let Some(original) = self.original.take() {
+            exchange.worker().take_back_head(original.fields);
+        }
     }
 }
 
@@ -207,7 +231,7 @@ fn frame(request: &mut Request<Body>, exchange: &Exchange) {
 
 /// From HTTP/1.1 to HTTP/2 (RFC 9113, section 8.3.1): the authority in its place instead of a Host field, and no field that concerns
 /// one connection. `TE: trailers` stays: without it servers of gRPC refuse a call.
-fn translate(request: &mut Request<Body>, otherwise: &str) {
+fn translate(request: &mut Request<Body>, scheme: &Scheme, otherwise: &str) {
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
     let host = headers.remove(header::HOST);
@@ -216,7 +240,7 @@ fn translate(request: &mut Request<Body>, otherwise: &str) {
     }
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme.clone());
     parts.authority = authority.or_else(|| otherwise.parse().ok());
     parts.path_and_query = request.uri().path_and_query().cloned();
     // A request without an authority is one that no server understands; h2 refuses it as well.

@@ -8,11 +8,12 @@
 //! for that endpoint is well, and only closed what it had waited on for too long (RFC 9112, section 9.3.1).
 
 use super::{
-    attempt::{self, Failure, Over, Sent},
+    attempt::{self, Failure, Sent},
+    lease::Over,
     replay::Replay,
 };
 use crate::{body::Body, error::ProxyError, request::Exchange, worker::LocalUpstream};
-use evenkeel_model::UpstreamProtocol;
+use evenkeel_model::Protocol;
 use evenkeel_telemetry::RetryOutcome;
 use http::{Request, Response};
 use std::rc::Rc;
@@ -31,11 +32,14 @@ pub(crate) async fn send(
     }
     upstream.part.retries.on_request(exchange.worker().timers.now());
     let protocol = upstream.part.settings.protocol;
-    if protocol != UpstreamProtocol::Http1 {
+    if !protocol.offers().contains(&Protocol::Http11) {
+        if exchange.extended().is_some() {
+            return Err(ProxyError::UpgradeRefused);
+        }
         // HTTP/2 has no Upgrade (RFC 9113, section 8.6); a server may ignore it, and so do we (RFC 9110, section 7.8).
         exchange.stays_http();
     }
-    let mut replay = Replay::of(request, protocol, exchange);
+    let mut replay = Replay::of(request, upstream, exchange);
     let mut tried = Tried::default();
     let mut resent = false;
     let mut crossed: Option<u32> = None;

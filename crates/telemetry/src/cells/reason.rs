@@ -43,7 +43,7 @@ label_set! {
         MethodRefused => "method_refused",
         /// The request is for an authority that its connection does not serve: 421 (RFC 9110, section 15.5.20).
         Misdirected => "misdirected",
-        /// An upgrade that we do not forward.
+        /// An extended CONNECT of HTTP/2 that we do not serve: 501 (RFC 9220, section 3).
         UpgradeRefused => "upgrade_refused",
         /// No byte moved in either direction of an upgraded connection for `timeouts.tunnel_idle`: both ends cut.
         TunnelIdle => "tunnel_idle",

@@ -8,10 +8,7 @@ use crate::{
     place::{Place, Socket},
 };
 use std::io;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -172,8 +169,8 @@ impl FrameWire {
     ///
     /// # Panics
     /// When the client speaks something else.
-    pub async fn accepted(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
-        let mut wire = Self::over(Socket::Tcp(socket));
+    pub async fn accepted(socket: Socket, settings: &[(u16, u32)]) -> Self {
+        let mut wire = Self::over(socket);
         let mut preface = [0; PREFACE.len()];
         in_time("a preface", wire.reader.read_exact(&mut preface)).await.expect("a whole preface");
         assert_eq!(preface, PREFACE, "{}", String::from_utf8_lossy(&preface));
