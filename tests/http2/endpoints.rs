@@ -423,3 +423,44 @@ async fn its_answer_is_cut_visibly_when_the_endpoint_resets_it() {
     assert!(error.is_reset(), "{error}");
     proxy.counts_local("upstream_reset", 1).await;
 }
+
+#[tokio::test]
+async fn clients_that_do_not_read_small_messages_do_not_end_the_requests_of_others() {
+    const STUCK: usize = 12;
+    let full = Arc::<AtomicUsize>::default();
+    let streams = Arc::clone(&full);
+    let origin = H2Origin::start(move |(request, mut respond)| {
+        let streams = Arc::clone(&streams);
+        async move {
+            let mut send = respond.send_response(Response::new(()), false)?;
+            if request.uri().path() == "/small" {
+                return send.send_data("xx".into(), true);
+            }
+            // Nearly all that the window of a stream takes, in messages of 30 bytes.
+            for _ in 0..8_700 {
+                send.send_data(Bytes::from_static(&[b'x'; 30]), false)?;
+            }
+            send.reserve_capacity(1);
+            std::future::poll_fn(|cx| send.poll_capacity(cx)).await.transpose()?;
+            streams.fetch_add(1, Ordering::Relaxed);
+            std::future::poll_fn(|cx| send.poll_reset(cx)).await.map(|_| ())
+        }
+    })
+    .await;
+    let proxy = before(&origin).listener("protocol = \"h2c\"").start().await;
+    let mut stuck = Vec::new();
+    for _ in 0..STUCK {
+        let talk = Talk::to(proxy.web()).await;
+        let (answer, _) = talk.begin(request("GET", "/messages"), true).await.unwrap();
+        stuck.push((in_time("a head", answer).await.unwrap(), talk));
+    }
+    eventually("all of it is sent", || full.load(Ordering::Relaxed) == STUCK).await;
+
+    for _ in 0..20 {
+        let answer = Talk::to(proxy.web()).await.ask(request("GET", "/small")).await.unwrap();
+        assert_eq!(answer.text(), "xx");
+    }
+    assert_eq!(origin.connections(), 1);
+    drop(stuck);
+    proxy.is_idle().await;
+}

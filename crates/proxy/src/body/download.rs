@@ -79,7 +79,7 @@ impl Download {
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
-            return self.cut(Reason::UpstreamTimeout, exchange);
+            return self.cut(Reason::TotalTimeout, exchange);
         }
         match self.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -140,7 +140,7 @@ impl Download {
             return Poll::Pending;
         }
         let too_slow = left == Some(Duration::ZERO);
-        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamTimeout }, exchange)
+        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamStalled }, exchange)
     }
 
     fn cut(

@@ -23,9 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What an endpoint may send on one stream before its client has taken it: as much as a client may send us.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// And on all streams together: as many times more as there are streams, so that however many clients read slowly, none of the others
-/// waits for them. (HTTP/1.1 costs as much: a buffer of hyper's and one of the kernel's for each connection.)
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
+/// And on all streams together: so much that however many clients read slowly, none of the others waits for them. (HTTP/1.1 costs as much: a
+/// buffer of hyper's and one of the kernel's for each connection.) The streams can never fill it; but from it h2 (0.4.20,
+/// `DataFrameBudget`) derives how many small frames may wait, and ends the connection for one more: some 200 000 here. Each costs some 350
+/// bytes, so that is what 24 clients have in a stream that they do not read, in messages of 30 bytes. Four times less was too few.
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW * STREAMS_MAX;
 /// Bytes of a request's body that wait for the endpoint, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
 /// An answer's head as hpack counts it: the text, and 32 bytes a field. For HTTP/1.1 hyper holds as much.
