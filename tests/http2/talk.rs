@@ -42,8 +42,18 @@ impl Talk {
         Self::over(place.connect().await.expect("somebody accepts")).await
     }
 
+    /// With room on the connection for more than one stream's window.
+    pub(super) async fn roomy(place: &Place) -> Self {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_connection_window_size(8 << 20);
+        Self::begun(&builder, place.connect().await.expect("somebody accepts")).await
+    }
+
     pub(super) async fn over(socket: Socket) -> Self {
-        let builder = h2::client::Builder::new();
+        Self::begun(&h2::client::Builder::new(), socket).await
+    }
+
+    async fn begun(builder: &h2::client::Builder, socket: Socket) -> Self {
         let (send, connection) = builder.handshake(socket).await.expect("the preface can be sent");
         tokio::spawn(async move {
             // How it ends is seen by its streams.
