@@ -227,3 +227,26 @@ fn no_page_links_to_what_is_not_there() {
         }
     }
 }
+
+/// `cargo fetch --locked` refuses a lock that is not, and `.ci/run` then takes the targets for something that cannot be had.
+#[test]
+fn the_fuzz_targets_have_a_lock_that_knows_what_the_crates_need() {
+    let lock = toml("fuzz/Cargo.lock");
+    let mut seen = 0;
+    for package in lock["package"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let Some(folder) = name.strip_prefix("evenkeel-").filter(|name| *name != "fuzz") else { continue };
+        let known = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
+        let known: BTreeSet<_> = known.map(|known| known.as_str().unwrap().split(' ').next().unwrap()).collect();
+        let manifest = toml(&format!("crates/{folder}/Cargo.toml"));
+        for (needed, how) in manifest["dependencies"].as_table().unwrap() {
+            let optional = how.get("optional").and_then(toml::Value::as_bool).unwrap_or(false);
+            assert!(
+                optional || known.contains(&**needed),
+                "{name} needs {needed}: cargo update --workspace --manifest-path fuzz/Cargo.toml"
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen > 5, "only {seen} of our crates are in it");
+}

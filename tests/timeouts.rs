@@ -91,7 +91,7 @@ async fn an_upload_that_stalls_is_cut_and_never_looks_complete() {
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&rest));
     origin.is_left(0).await;
     assert!(origin.requests().is_empty());
-    proxy.counts_local("request_timeout", 1).await;
+    proxy.counts_local("request_stalled", 1).await;
     proxy.is_idle().await;
 }
 
@@ -117,7 +117,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
     wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     proxy.metrics_show("the answer has begun", |m| m.sum("evenkeel_bytes_total", &[("direction", "out")]) > 10.0).await;
 
-    proxy.counts_local("request_timeout", 1).await;
+    proxy.counts_local("response_stalled", 1).await;
     proxy.is_idle().await;
     assert!(!wire.response().await.is_complete());
 }
@@ -197,7 +197,7 @@ async fn an_answer_that_stalls_in_its_body_is_cut() {
     in_about(SHORT, begun.elapsed());
     assert!(response.status == 200 && !response.is_complete(), "{response:?}");
     origin.is_left(0).await;
-    proxy.counts_local("upstream_timeout", 1).await;
+    proxy.counts_local("upstream_stalled", 1).await;
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn an_answer_that_takes_longer_than_its_whole_time_is_cut() {
 
     in_about(SHORT, begun.elapsed());
     assert!(response.status == 200 && !response.is_complete(), "{response:?}");
-    proxy.counts_local("upstream_timeout", 1).await;
+    proxy.counts_local("total_timeout", 1).await;
 }
 
 #[tokio::test]

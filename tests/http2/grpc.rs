@@ -64,7 +64,7 @@ async fn its_deadline_is_kept_and_passed_on() {
 
     let answer = called(&proxy, call("/").header("grpc-timeout", "300m")).await;
 
-    assert_status(&answer, "4", "upstream_timeout");
+    assert_status(&answer, "4", "total_timeout");
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(20), "{took:?}");
     assert!(origin.the_request().contains("grpc-timeout: 300m\r\n"), "{}", origin.the_request());
@@ -76,7 +76,7 @@ async fn the_upstreams_total_holds_as_well() {
     let origin = RawOrigin::start(hostile::never_answers()).await;
     let proxy = h2c(&origin).upstream("timeouts.total = \"300ms\"").start().await;
     let answer = called(&proxy, call("/").header("grpc-timeout", "1H")).await;
-    assert_status(&answer, "14", "upstream_timeout");
+    assert_status(&answer, "14", "total_timeout");
 }
 
 /// A proxy between a client and a server of gRPC.
@@ -256,7 +256,7 @@ async fn a_deadline_resets_the_servers_stream() {
     .await;
     let proxy = between(&origin).start().await;
 
-    assert_status(&called(&proxy, call("/").header("grpc-timeout", "300m")).await, "4", "upstream_timeout");
+    assert_status(&called(&proxy, call("/").header("grpc-timeout", "300m")).await, "4", "total_timeout");
 
     in_time("a reset", given_up.notified()).await;
     assert_eq!(origin.connections(), 1);

@@ -102,7 +102,7 @@ async fn a_body_that_stops_coming_is_a_408_and_the_connection_goes_on() {
     let answer = whole(in_time("an answer", answer).await.unwrap()).await.unwrap();
 
     assert_eq!(answer.status, 408);
-    proxy.counts_local("request_timeout", 1).await;
+    proxy.counts_local("request_stalled", 1).await;
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_client_that_takes_nothing_of_its_answer_loses_the_stream_and_nothing_
     wire.send(Frame::get(1, "/large")).await;
 
     wire.frame_of(Frame::RST_STREAM, 1).await.expect("the stream is given up");
-    assert_eq!(proxy.access_log_with(1).await[0]["reason"], "request_timeout");
+    assert_eq!(proxy.access_log_with(1).await[0]["reason"], "response_stalled");
     wire.send(Frame::get(3, "/small")).await;
     wire.frame_of(Frame::HEADERS, 3).await.expect("the connection goes on");
 }

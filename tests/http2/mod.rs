@@ -4,6 +4,7 @@
 
 mod choosing;
 mod endpoints;
+mod faults;
 mod floods;
 mod grpc;
 mod life;

@@ -46,6 +46,24 @@ async fn a_host_that_the_certificate_does_not_name_is_misdirected() {
 }
 
 #[tokio::test]
+async fn a_connection_is_shared_by_the_hosts_of_its_certificate_and_by_no_others() {
+    let authority = Authority::new("Test Authority");
+    let origin = Origin::http1().start().await;
+    let both = "tls.certificates = [{ cert = \"a.pem\", key = \"a.key\" }, { cert = \"b.pem\", key = \"b.key\" }]";
+    let builder = Proxy::with_upstream(&origin).listener(both);
+    authority.server(&["a.test", "*.shared.test"]).make().write(builder.folder(), "a");
+    authority.server(&["b.test", "own.shared.test"]).make().write(builder.folder(), "b");
+    let proxy = builder.start().await;
+    let talk = Talk::over(offering(&authority, &["h2"]).socket(proxy.web()).await).await;
+
+    for (host, status) in [("a.test", 200), ("x.shared.test", 200), ("b.test", 421), ("a.test", 200)] {
+        let answer = talk.ask(http::Request::get(format!("https://{host}/"))).await.unwrap();
+        assert_eq!(answer.status, status, "{host}");
+    }
+    proxy.counts_local("misdirected", 1).await;
+}
+
+#[tokio::test]
 async fn a_client_that_offers_nothing_speaks_http_1_and_so_does_everybody_where_the_file_says_so() {
     let authority = Authority::new("Test Authority");
     let origin = Origin::http1().start().await;

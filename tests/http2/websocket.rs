@@ -372,7 +372,7 @@ async fn a_tunnel_is_one_stream_among_others() {
 async fn an_endpoint_is_not_read_faster_than_its_client_takes() {
     let (proxy, origin, _) = proxied().await;
     // Its windows: 64 KiB for a stream, and room for more of them.
-    let talk = Talk::roomy(proxy.web()).await;
+    let talk = Talk::to(proxy.web()).await;
     let mut tunnel = Tunnel::open(&talk, "/flood").await;
     let written = || origin.flooded.load(Ordering::Relaxed);
     let mut before = 0;

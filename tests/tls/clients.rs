@@ -1,7 +1,7 @@
 //! Clients that show who they are.
 
 use super::{counts, get, visit};
-use evenkeel_testkit::{Authority, Issued, Origin, Proxy, Secured, TlsClient};
+use evenkeel_testkit::{Authority, Frame, FrameWire, Issued, Origin, Proxy, RawOrigin, Script, Secured, TlsClient};
 use std::fs;
 
 /// What listens has a certificate of the first authority and asks for one of the second; the file ends with `more`.
@@ -94,6 +94,94 @@ async fn no_session_is_resumed_past_the_check_and_a_new_list_of_revocations_take
     let refused = async || (!is_served(&ann, &proxy).await).then_some(());
     evenkeel_testkit::until("the old authority counts no longer", refused).await;
     assert_eq!(get(&mut open.wire, "a.test").await.status, 200, "an open connection does not notice");
+}
+
+/// Such a listener takes nothing of what was agreed with it before it asked for certificates, or with another one.
+#[tokio::test]
+async fn a_session_that_was_not_verified_goes_nowhere_where_certificates_are_wanted() {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let open = format!("[listeners.open]\nlisten = \"127.0.0.1:0\"\n{}", super::SITE);
+    let builder = Proxy::with_upstream(&origin).listener(super::SITE).more(&open);
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    let proxy = builder.start().await;
+    let ann = partners.client("ann").make();
+    let strangers = [TlsClient::new(&authority, "a.test"), TlsClient::old(&authority, "a.test")];
+    for client in &strangers {
+        assert!(!visit(client, &proxy, "a.test").await.resumed);
+        assert!(visit(client, &proxy, "a.test").await.resumed);
+    }
+
+    let asks = format!("{}\ntls.client_auth = {{ ca = \"partners.pem\" }}\n[[routes]]", super::SITE);
+    let (front, back) =
+        proxy.file().text().split_once("[[routes]]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    proxy.reload_with(&format!("{}{asks}{back}", front.replace(super::SITE, ""))).await;
+
+    for client in &strangers {
+        assert!(!is_served(client, &proxy).await);
+        // What the other listener has agreed is not known here either.
+        let mut elsewhere = client.connect(proxy.at("open")).await;
+        assert_eq!(get(&mut elsewhere.wire, "a.test").await.status, 200);
+        assert!(!is_served(client, &proxy).await);
+    }
+    assert!(!visit(&TlsClient::showing(&authority, "a.test", &ann), &proxy, "a.test").await.resumed);
+    assert_eq!(origin.last_seen().header("x-forwarded-client-cert"), Some("Subject=\"CN=ann\""));
+}
+
+#[tokio::test]
+async fn a_list_is_used_past_its_next_update() {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let builder = Proxy::with_upstream(&origin)
+        .listener(&format!("{}\ntls.client_auth = {{ ca = \"partners.pem\", crl = \"partners.crl\" }}", super::SITE));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    let [ann, bob] = ["ann", "bob"].map(|name| partners.client(name).make());
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    fs::write(builder.folder().join("partners.crl"), partners.revokes_until(2022, &[&bob])).unwrap();
+    let proxy = builder.start().await;
+
+    assert!(is_served(&TlsClient::showing(&authority, "a.test", &ann), &proxy).await);
+    assert!(!is_served(&TlsClient::showing(&authority, "a.test", &bob), &proxy).await);
+}
+
+#[tokio::test]
+async fn nobody_claims_an_identity_in_trailers_or_over_http_2() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let origin = RawOrigin::start(Script::answering(answer)).await;
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let auth = "tls.client_auth = { ca = \"partners.pem\", mode = \"optional\", header = \"X-Who\" }";
+    let builder = Proxy::with_upstream(&origin).workers(1).listener(&format!("{}\n{auth}", super::SITE));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    let proxy = builder.start().await;
+    let nobody = TlsClient::new(&authority, "a.test");
+    let ann = TlsClient::showing(&authority, "a.test", &partners.client("ann").make());
+
+    for (client, known) in [(&nobody, 0), (&ann, 1)] {
+        let before = origin.requests().len();
+        let mut wire = client.connect(proxy.web()).await.wire;
+        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-who, x-sum\r\n";
+        wire.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Who: CN=bob\r\nX-Sum: 1\r\n\r\n"))
+            .await;
+        assert_eq!(wire.response().await.status, 200);
+
+        let over = client.clone().but(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+        let mut wire = FrameWire::begun(over.socket(proxy.web()).await, &[]).await;
+        let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
+        let fields = [&fields[..], &[("x-who", "CN=bob"), ("te", "trailers"), ("trailer", "x-who, x-sum")]].concat();
+        wire.send(Frame::headers(1, &fields, false)).await;
+        wire.send(Frame::new(Frame::DATA, 0, 1, "hi")).await;
+        wire.send(Frame::headers(1, &[("x-who", "CN=bob"), ("x-sum", "1")], true)).await;
+        while !wire.frame_on(1).await.expect("an answer").ends_stream() {}
+
+        let requests = origin.requests();
+        assert_eq!(requests.len(), before + 2);
+        for request in &requests[before..] {
+            assert!(!request.contains("bob") && request.ends_with("x-sum: 1\r\n\r\n"), "{request}");
+            assert_eq!(request.matches("x-who: Subject=\"CN=ann\"\r\n").count(), known, "{request}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What becomes of handshakes that are resumed, late, no handshakes at all, or very many.
 
 use super::{SITE, counts, get, site, visit};
-use evenkeel_testkit::{TlsClient, Wire};
+use evenkeel_testkit::{Authority, TlsClient, Wire};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -81,6 +81,26 @@ async fn garbage_is_counted_told_once_and_closed() {
     counts(&proxy, "malformed", 40).await;
     let told = proxy.log().lines().filter(|line| line.contains("TLS handshake failed")).count();
     assert!((1..5).contains(&told), "{}", proxy.log());
+}
+
+#[tokio::test]
+async fn clients_that_do_not_trust_us_are_counted_by_what_they_say_and_told_once() {
+    let (_authority, origin, builder) = site().await;
+    let proxy = builder.workers(1).start().await;
+    let stranger = Authority::new("Stranger");
+
+    for client in [TlsClient::new(&stranger, "a.test"), TlsClient::old(&stranger, "a.test")] {
+        for _ in 0..10 {
+            client.try_connect(proxy.web()).await.unwrap_err();
+        }
+    }
+
+    counts(&proxy, "alert", 20).await;
+    let told: Vec<_> =
+        proxy.log().lines().filter(|line| line.contains("TLS handshake failed")).map(str::to_owned).collect();
+    assert!((1..5).contains(&told.len()) && told[0].contains("UnknownCA"), "{told:?}");
+    assert_eq!(origin.connections(), 0);
+    proxy.metrics_show("no connection is left", |m| m.sum("evenkeel_connections", &[]).abs() < 0.5).await;
 }
 
 #[tokio::test]

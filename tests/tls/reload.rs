@@ -54,6 +54,9 @@ async fn a_bad_pair_stays_out_is_told_and_the_next_good_one_comes_in() {
         proxy.logs(said).await;
         assert_eq!(TlsClient::new(&authority, "a.test").connect(proxy.web()).await.certificate, before);
     }
+    fs::remove_file(proxy.folder().join("site.key")).unwrap();
+    proxy.logs("cannot be read").await;
+    assert_eq!(TlsClient::new(&authority, "a.test").connect(proxy.web()).await.certificate, before);
     authority.server(&["a.test"]).until(2021).make().write(proxy.folder(), "site");
     proxy.logs("the certificate has expired").await;
     assert_eq!(TlsClient::new(&authority, "a.test").connect(proxy.web()).await.certificate, before);
@@ -120,8 +123,11 @@ async fn what_is_wrong_with_files_is_shown_at_its_place_before_anything_starts()
         }
     }
     fs::remove_file(folder.join("site.key")).unwrap();
+    let (at, found) =
+        builder.text().lines().enumerate().find(|(_, text)| *text == SITE).map(|(n, l)| (n, l.to_owned())).unwrap();
+    let place = format!("evenkeel.toml:{}:{}", at + 1, found.find("key = ").unwrap() + 7);
     let exit = builder.refuses().await;
-    assert!(exit.stderr.contains("evenkeel.toml:") && exit.stderr.contains("site.key"), "{}", exit.stderr);
+    assert!(exit.stderr.contains(&place) && exit.stderr.contains("site.key"), "{place}: {}", exit.stderr);
 }
 
 #[tokio::test]

@@ -82,9 +82,9 @@ pub enum ProxyError {
     /// The body is larger than the route's `body_max`, or else `limits.body_max`.
     #[error("the request's body is too large")]
     BodyTooLarge,
-    /// The client stopped sending in mid-request.
-    #[error("the request did not arrive in time")]
-    RequestTimedOut,
+    /// The client stopped sending in its body.
+    #[error("nothing came of the request's body")]
+    RequestStalled,
     /// The client sends its body below the least rate.
     #[error("the request's body comes too slowly")]
     RequestTooSlow,
@@ -139,6 +139,12 @@ pub enum ProxyError {
         /// How long we waited.
         waited: Duration,
     },
+    /// The time for the request as a whole is over.
+    #[error("{endpoint} had not answered when the time for the whole request was over")]
+    TimeIsUp {
+        /// Who was asked last.
+        endpoint: Address,
+    },
     /// The endpoint closed the connection instead of answering.
     #[error("{endpoint} closed the connection without an answer: {cause}")]
     UpstreamReset {
@@ -169,7 +175,7 @@ impl ProxyError {
             Self::HeadTooLarge => Reason::RequestHeadTooLarge,
             Self::UriTooLong => Reason::UriTooLong,
             Self::BodyTooLarge => Reason::RequestTooLarge,
-            Self::RequestTimedOut => Reason::RequestTimeout,
+            Self::RequestStalled => Reason::RequestStalled,
             Self::RequestTooSlow => Reason::RequestTooSlow,
             Self::ClientClosed => Reason::ClientClosed,
             Self::MethodRefused => Reason::MethodRefused,
@@ -182,6 +188,7 @@ impl ProxyError {
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
             Self::TlsFailed { .. } => Reason::UpstreamTls,
             Self::UpstreamTimedOut { .. } => Reason::UpstreamTimeout,
+            Self::TimeIsUp { .. } => Reason::TotalTimeout,
             Self::UpstreamReset { .. } => Reason::UpstreamReset,
             Self::MalformedResponse { .. } => Reason::UpstreamProtocol,
             Self::Filter(_) => Reason::Internal,
@@ -196,7 +203,7 @@ impl ProxyError {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RequestTimedOut | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestStalled | Self::RequestTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientClosed => StatusCode::from_u16(499).expect("three digits"),
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::UpgradeRefused => StatusCode::NOT_IMPLEMENTED,
@@ -210,7 +217,7 @@ impl ProxyError {
             | Self::TlsFailed { .. }
             | Self::UpstreamReset { .. }
             | Self::MalformedResponse { .. } => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamTimedOut { .. } | Self::TimeIsUp { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -223,7 +230,7 @@ impl ProxyError {
             Self::MalformedRequest(_)
             | Self::HeadTooLarge
             | Self::BodyTooLarge
-            | Self::RequestTimedOut
+            | Self::RequestStalled
             | Self::RequestTooSlow
             | Self::ClientClosed => true,
             Self::UriTooLong
@@ -237,6 +244,7 @@ impl ProxyError {
             | Self::ConnectFailed { .. }
             | Self::TlsFailed { .. }
             | Self::UpstreamTimedOut { .. }
+            | Self::TimeIsUp { .. }
             | Self::UpstreamReset { .. }
             | Self::MalformedResponse { .. }
             | Self::Filter(_) => false,

@@ -2,7 +2,12 @@
 //!
 //! Only what cannot be reached through a socket, or far faster without one. No code of its own.
 
-use crate::{error::MalformedRequest, request};
+use crate::{
+    error::MalformedRequest,
+    request,
+    upstream::{read_body, read_head},
+};
+use bytes::Bytes;
 use evenkeel_model::Config;
 use http::HeaderMap;
 use std::{borrow::Cow, net::IpAddr};
@@ -19,4 +24,13 @@ pub fn normalise_path(path: &str) -> Result<Cow<'_, str>, MalformedRequest> {
 #[must_use]
 pub fn client_behind_proxies(headers: &HeaderMap, config: &Config) -> Option<IpAddr> {
     request::client_behind_proxies(headers, config)
+}
+
+/// The status and body of an endpoint's answer, to HEAD or not, that is followed by the end of its connection; its head comes as a whole, and
+/// its body in pieces of this size. `None`: it is no answer, or not all of one.
+#[must_use]
+pub fn read_answer(bytes: &[u8], to_head: bool, size: usize) -> Option<(u16, Vec<u8>)> {
+    let mut input = Bytes::copy_from_slice(bytes);
+    let head = read_head(&mut input, to_head, &mut HeaderMap::new()).ok()??;
+    Some((head.status.as_u16(), read_body(head.body, &input, size)?))
 }

@@ -96,6 +96,15 @@ impl Authority {
     /// When it cannot be signed.
     #[must_use]
     pub fn revokes(&self, issued: &[&Issued]) -> String {
+        self.revokes_until(2100, issued)
+    }
+
+    /// The same, due to be renewed on the first day of this year.
+    ///
+    /// # Panics
+    /// When it cannot be signed.
+    #[must_use]
+    pub fn revokes_until(&self, year: i32, issued: &[&Issued]) -> String {
         let revoked = |issued: &&Issued| RevokedCertParams {
             serial_number: SerialNumber::from(issued.serial),
             revocation_time: date_time_ymd(2021, 1, 1),
@@ -104,7 +113,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2021, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: issued.iter().map(revoked).collect(),

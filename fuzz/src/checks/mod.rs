@@ -2,6 +2,7 @@
 //!
 //! What is read from a socket is checked through sockets, against a proxy in this process (`stage`); what is a function is called.
 
+pub mod answer_reading;
 pub mod chunked_body;
 pub mod client_hello;
 pub mod config_file;
@@ -17,7 +18,8 @@ mod stage;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
+    ("answer_reading", answer_reading::check),
     ("chunked_body", chunked_body::check),
     ("client_hello", client_hello::check),
     ("config_file", config_file::check),

@@ -79,7 +79,7 @@ impl Download {
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
-            return self.cut(Reason::UpstreamTimeout, exchange);
+            return self.cut(Reason::TotalTimeout, exchange);
         }
         match self.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -103,7 +103,7 @@ impl Download {
                     }
                     exchange.ends(End::Complete);
                 }
-                Poll::Ready(Some(Ok(without_forbidden(frame))))
+                Poll::Ready(Some(Ok(without_forbidden(frame, &[]))))
             }
             // hyper takes a reset with NO_ERROR for an end, also before the end that the length promises.
             Poll::Ready(None) if self.size_hint().lower() > 0 && !self.is_end_stream() => {
@@ -140,7 +140,7 @@ impl Download {
             return Poll::Pending;
         }
         let too_slow = left == Some(Duration::ZERO);
-        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamTimeout }, exchange)
+        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamStalled }, exchange)
     }
 
     fn cut(

@@ -10,6 +10,7 @@ use crate::{
     worker::{Pace, Timer},
 };
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
@@ -210,7 +211,11 @@ impl Upload {
             shared.connection.body_ends();
         }
         self.note(&frame);
-        let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(without_forbidden(frame)))) };
+        let Some(data) = frame.data_ref() else {
+            // Nobody but us says who a client is, here as little as in a head.
+            let snapshot = shared.connection.worker().snapshot();
+            return Poll::Ready(Some(Ok(without_forbidden(frame, &snapshot.shared().identity_fields))));
+        };
         let length = data.len() as u64;
         shared.received.set(shared.received.get() + length);
         if let Some(least) = shared.connection.timeouts().body_rate {
@@ -270,8 +275,8 @@ pub(super) fn blame(error: &hyper::Error) -> Fault {
     Fault::Gone
 }
 
-/// Trailers must not carry what decides over framing, routing or who asks (RFC 9110, section 6.5.1).
-pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
+/// Trailers must not carry what decides over framing, routing or who asks (RFC 9110, section 6.5.1), nor any of these.
+pub(super) fn without_forbidden(frame: Frame<Bytes>, these: &[HeaderName]) -> Frame<Bytes> {
     use http::header;
     match frame.into_trailers() {
         Ok(mut trailers) => {
@@ -295,6 +300,9 @@ pub(super) fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
                 header::VIA,
                 header::FORWARDED,
             ] {
+                trailers.remove(name);
+            }
+            for name in these {
                 trailers.remove(name);
             }
             let forwarded: Vec<_> =

@@ -385,7 +385,7 @@ impl ClientConnection {
             self.timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
         } else {
             let too_slow = left == Some(Duration::ZERO);
-            self.gave_up.set(Some(if too_slow { Reason::ResponseTooSlow } else { Reason::RequestTimeout }));
+            self.gave_up.set(Some(if too_slow { Reason::ResponseTooSlow } else { Reason::ResponseStalled }));
         }
     }
 

@@ -277,7 +277,7 @@ impl<F: Future<Output = ()>> Future for Served<F> {
         }
         ready!(stall.poll(cx));
         let too_slow = left == Some(Duration::ZERO);
-        let reason = if too_slow { Reason::ResponseTooSlow } else { Reason::RequestTimeout };
+        let reason = if too_slow { Reason::ResponseTooSlow } else { Reason::ResponseStalled };
         // Dropped, it is reset.
         this.connection.give_up_one(reason, || this.future.set(None));
         Poll::Ready(())

@@ -130,6 +130,9 @@ where
         if this.turn.as_ref().is_some_and(|turn| turn.connection.is_client_gone()) {
             return Poll::Ready(Err(Gone));
         }
+        if this.turn.as_ref().is_some_and(|turn| turn.offer.is_some()) {
+            detach(response.headers_mut());
+        }
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();
@@ -141,9 +144,6 @@ where
         {
             let sending = streams.will_switch();
             tokio::task::spawn_local(stream_tunnel::run(tunnel, stream, sending, turn));
-        }
-        if this.turn.as_ref().is_some_and(|turn| turn.offer.is_some()) {
-            detach(response.headers_mut());
         }
         response.body_mut().carries(this.turn.take());
         Poll::Ready(Ok(response))

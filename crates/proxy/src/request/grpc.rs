@@ -75,10 +75,8 @@ pub(super) fn status(error: &ProxyError, overdue: bool) -> u8 {
     const INTERNAL: u8 = 13;
     const UNAVAILABLE: u8 = 14;
     const UNAUTHENTICATED: u8 = 16;
-    let late = matches!(
-        error,
-        ProxyError::UpstreamTimedOut { .. } | ProxyError::ConnectFailed { .. } | ProxyError::TlsFailed { .. }
-    );
+    let late =
+        matches!(error, ProxyError::TimeIsUp { .. } | ProxyError::ConnectFailed { .. } | ProxyError::TlsFailed { .. });
     if overdue && late {
         return DEADLINE_EXCEEDED;
     }
@@ -150,8 +148,7 @@ mod tests {
         assert_eq!(status(&ProxyError::NoRoute, false), 12);
         assert_eq!(status(&ProxyError::MalformedRequest(MalformedRequest::Target), true), 13);
         assert_eq!(status(&ProxyError::MethodRefused, false), 2);
-        let late =
-            ProxyError::UpstreamTimedOut { endpoint: "127.0.0.1:1".parse().unwrap(), waited: Duration::from_secs(1) };
+        let late = ProxyError::TimeIsUp { endpoint: "127.0.0.1:1".parse().unwrap() };
         assert_eq!((status(&late, false), status(&late, true)), (14, 4));
     }
 }

@@ -28,7 +28,9 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         Reason::NoEndpoint => "evenkeel; error=destination_unavailable",
         Reason::ConnectFailed => "evenkeel; error=connection_refused",
         Reason::UpstreamTls => "evenkeel; error=tls_protocol_error",
-        Reason::UpstreamTimeout | Reason::UpstreamTooSlow => "evenkeel; error=http_response_timeout",
+        Reason::UpstreamTimeout | Reason::UpstreamStalled | Reason::TotalTimeout | Reason::UpstreamTooSlow => {
+            "evenkeel; error=http_response_timeout"
+        }
         Reason::UpstreamReset => "evenkeel; error=connection_terminated",
         Reason::UpstreamProtocol => "evenkeel; error=http_protocol_error",
         Reason::MalformedRequest
@@ -36,6 +38,8 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         | Reason::UriTooLong
         | Reason::RequestTooLarge
         | Reason::RequestTimeout
+        | Reason::RequestStalled
+        | Reason::ResponseStalled
         | Reason::RequestTooSlow
         | Reason::ResponseTooSlow
         | Reason::ClientClosed

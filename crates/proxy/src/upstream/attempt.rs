@@ -117,7 +117,12 @@ async fn over(
             if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
                 stream.timed_out();
             }
-            let error = ProxyError::UpstreamTimedOut { endpoint: exchange.endpoint_address(), waited: limit };
+            let endpoint = exchange.endpoint_address();
+            let error = if limit < timeouts.response_head {
+                ProxyError::TimeIsUp { endpoint }
+            } else {
+                ProxyError::UpstreamTimedOut { endpoint, waited: limit }
+            };
             Err(Failure { error, sent: Sent::Answered })
         }
     }
@@ -128,7 +133,7 @@ fn judge(lost: &Lost, returned: bool, lease: &Lease, upstream: &LocalUpstream, e
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
-            Fault::Stalled => ProxyError::RequestTimedOut,
+            Fault::Stalled => ProxyError::RequestStalled,
             Fault::TooSlow => ProxyError::RequestTooSlow,
             Fault::Malformed => ProxyError::MalformedRequest(MalformedRequest::Body),
             Fault::Gone => ProxyError::ClientClosed,

@@ -14,8 +14,12 @@ label_set! {
         ConnectFailed => "connect_failed",
         /// An endpoint could be connected to, but TLS did not come about: 502.
         UpstreamTls => "upstream_tls",
-        /// The endpoint's answer did not begin, or did not go on, in time: 504, or the client's connection cut.
+        /// The endpoint's answer did not begin within `timeouts.response_head`: 504.
         UpstreamTimeout => "upstream_timeout",
+        /// The endpoint sent nothing of its answer's body for `timeouts.body_stall` of its upstream: the client's connection cut.
+        UpstreamStalled => "upstream_stalled",
+        /// `timeouts.total` of the upstream, or the deadline of a call of gRPC, was over: 504, or the client's connection cut.
+        TotalTimeout => "total_timeout",
         /// The endpoint sent its answer's body more slowly than `timeouts.body_rate_min` of its upstream: the client's connection cut.
         UpstreamTooSlow => "upstream_too_slow",
         /// The endpoint closed before its answer was complete: 502, or the client's connection cut.
@@ -31,8 +35,12 @@ label_set! {
         UriTooLong => "uri_too_long",
         /// The request's body is longer than the `body_max` of its route or of the limits: 413 (RFC 9110, section 15.5.14).
         RequestTooLarge => "request_too_large",
-        /// The client sent its head or body, or took its answer, too slowly: 408, or its connection cut.
+        /// The head of a request was not there within `timeouts.request_head`: 408.
         RequestTimeout => "request_timeout",
+        /// The client sent nothing of a request's body for `timeouts.body_stall`: 408, or its connection cut.
+        RequestStalled => "request_stalled",
+        /// The client took nothing of its answer for `timeouts.body_stall`: its connection cut.
+        ResponseStalled => "response_stalled",
         /// The client sent a request's body more slowly than `timeouts.body_rate_min`: 408.
         RequestTooSlow => "request_too_slow",
         /// The client took its answer more slowly than `timeouts.body_rate_min`: its connection cut.
@@ -94,6 +102,8 @@ impl Reason {
             | Self::UriTooLong
             | Self::RequestTooLarge
             | Self::RequestTimeout
+            | Self::RequestStalled
+            | Self::ResponseStalled
             | Self::RequestTooSlow
             | Self::ResponseTooSlow
             | Self::ClientClosed
@@ -106,6 +116,8 @@ impl Reason {
             | Self::ConnectFailed
             | Self::UpstreamTls
             | Self::UpstreamTimeout
+            | Self::UpstreamStalled
+            | Self::TotalTimeout
             | Self::UpstreamTooSlow
             | Self::UpstreamReset
             | Self::UpstreamProtocol => Fault::Upstream,

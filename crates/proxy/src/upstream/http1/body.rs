@@ -207,6 +207,24 @@ fn step(state: State, byte: u8) -> Result<State, BodyFault> {
     })
 }
 
+/// The bytes of a body that comes in pieces of this size and ends with the connection. `None`: it is none, or is not at its end.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn whole(mut decoder: Decoder, bytes: &[u8], size: usize) -> Option<Vec<u8>> {
+    let (mut data, mut input, mut rest) = (Vec::new(), Bytes::new(), bytes);
+    loop {
+        match decoder.next(&mut input).ok()? {
+            Part::Data(part) => data.extend_from_slice(&part),
+            Part::Trailers(_) | Part::End => return Some(data),
+            Part::Unknown if rest.is_empty() => return decoder.closed().then_some(data),
+            Part::Unknown => {
+                let (piece, later) = rest.split_at(size.min(rest.len()));
+                input = [&input[..], piece].concat().into();
+                rest = later;
+            }
+        }
+    }
+}
+
 /// As many of `left` bytes as there are, and how many are left then.
 fn take(input: &mut Bytes, left: u64) -> (Bytes, u64) {
     let here = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));

@@ -11,5 +11,9 @@ mod idle;
 mod output;
 
 pub(crate) use body::Decoder;
+#[cfg(feature = "fuzzing")]
+pub(crate) use body::whole as read_body;
 pub(crate) use connection::Broken;
 pub(super) use connection::Connection;
+#[cfg(feature = "fuzzing")]
+pub(crate) use head::read as read_head;
