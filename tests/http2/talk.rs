@@ -42,15 +42,15 @@ impl Talk {
         Self::over(place.connect().await.expect("somebody accepts")).await
     }
 
-    pub(super) async fn over(socket: Socket) -> Self {
-        Self::begun(&h2::client::Builder::new(), socket).await
-    }
-
-    /// With room for what many streams have not taken yet.
+    /// With room on the connection for more than one stream's window.
     pub(super) async fn roomy(place: &Place) -> Self {
         let mut builder = h2::client::Builder::new();
         builder.initial_connection_window_size(8 << 20);
         Self::begun(&builder, place.connect().await.expect("somebody accepts")).await
+    }
+
+    pub(super) async fn over(socket: Socket) -> Self {
+        Self::begun(&h2::client::Builder::new(), socket).await
     }
 
     async fn begun(builder: &h2::client::Builder, socket: Socket) -> Self {
