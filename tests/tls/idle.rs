@@ -46,6 +46,8 @@ async fn an_idle_connection_costs_little_whatever_it_has_done() {
     let clients = env::var("EVENKEEL_IDLE_CLIENTS").map_or(300, |n| n.parse().expect("a number of clients"));
     assert!(evenkeel_net::raise_limit() > clients * 2, "{clients} clients need more descriptors");
     for kind in Kind::ALL {
+        // So many requests take a while, and a client that answers no PING is given up after 40 s.
+        let clients = if matches!(kind, Kind::Http2Often) { clients.min(300) } else { clients };
         let (authority, origin, builder) = site().await;
         let proxy = builder.listener("timeouts = { request_head = \"1h\", idle = \"1h\" }").start().await;
         for number in 0..ANSWERS {
