@@ -4,7 +4,7 @@
 //! connection waits neither for a head nor for the next request. With HTTP/2 many have their turn at a time.
 
 use super::{client::ClientConnection, stream_tunnel, streams::Offer};
-use crate::{body::Body, request::detach};
+use crate::body::Body;
 use http::{Request, Response, StatusCode, Version};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
@@ -129,9 +129,6 @@ where
         });
         if this.turn.as_ref().is_some_and(|turn| turn.connection.is_client_gone()) {
             return Poll::Ready(Err(Gone));
-        }
-        if this.turn.as_ref().is_some_and(|turn| turn.offer.is_some()) {
-            detach(response.headers_mut());
         }
         // Outside of every layer: only what is really told to the client opens a tunnel.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -1,6 +1,6 @@
 //! Gives field values memory of their own before they go out by HTTP/2.
 //!
-//! Values are slices of the buffer in which they were read, 8 KiB and more. HTTP/1 forgets them once they are written; an HTTP/2 connection
+//! Values are slices of the buffer in which hyper and `h2` have read them, 8 KiB and more. HTTP/1 forgets them once they are written; an HTTP/2 connection
 //! remembers some in its table (HPACK, RFC 7541, section 2.3.2; h2 0.4.20, `hpack::table`) for as long as it lives, and with each of them
 //! its buffer: a hundred answers would cost an idle connection a megabyte.
 

@@ -12,7 +12,7 @@ use crate::{
     body::{Body, Download, Fault, Join, Limits},
     error::{MalformedRequest, MalformedResponse, ProxyError},
     malformed,
-    request::{Exchange, agree_on_websocket, prepare_response},
+    request::{Exchange, agree_on_websocket, detach, prepare_response},
     worker::{LocalEndpoint, LocalUpstream, Timer},
 };
 use evenkeel_net::tls::refused_later;
@@ -178,6 +178,9 @@ fn accept(
     exchange.head_arrived(now);
     if let Lease::Http2(stream) = &lease {
         stream.head_arrived();
+        if exchange.is_http2() {
+            detach(response.headers_mut());
+        }
     }
     upstream.part.cells.cell(exchange.worker().id).duration.observe(now.duration_since(begun));
     let broken = |cause| {

@@ -208,7 +208,7 @@ fn step(state: State, byte: u8) -> Result<State, BodyFault> {
 }
 
 /// The bytes of a body that comes in pieces of this size and ends with the connection. `None`: it is none, or is not at its end.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub(crate) fn whole(mut decoder: Decoder, bytes: &[u8], size: usize) -> Option<Vec<u8>> {
     let (mut data, mut input, mut rest) = (Vec::new(), Bytes::new(), bytes);
     loop {

@@ -15,6 +15,10 @@ const FIELDS_MAX: usize = 100;
 /// Bytes of an answer's head.
 pub(super) const HEAD_MAX: usize = 32 * 1024;
 
+/// Bytes behind a head that its fields may keep in memory: an HTTP/2 connection remembers some fields for as long as it lives (see
+/// `request::detach`). If there are more, the head is copied.
+const BEHIND_MAX: usize = 1024;
+
 /// Why the head of an answer is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadFault {
@@ -95,10 +99,14 @@ pub(crate) fn read(input: &mut Bytes, to_head: bool, fields: &mut HeaderMap) -> 
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut facts = Facts::default();
     fields.clear();
+    let begin = input.as_ptr().addr();
+    let own = if input.len() - length > BEHIND_MAX { Bytes::copy_from_slice(&input[..length]) } else { input.clone() };
     for field in response.headers {
         facts.note(field.name.as_bytes(), field.value)?;
         let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(input.slice_ref(field.value));
+        // An empty value may be a slice of nothing in particular.
+        let at = if field.value.is_empty() { 0 } else { field.value.as_ptr().addr() - begin };
+        let value = HeaderValue::from_maybe_shared(own.slice(at..at + field.value.len()));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(HeadFault::Form(httparse::Error::HeaderValue));
         };
@@ -189,6 +197,21 @@ mod tests {
         let (status, version) = (StatusCode::OK, Version::HTTP_11);
         assert_eq!(head, Head { status, version, body: Decoder::length(3), closes: true });
         assert_eq!((fields.len(), &fields["x"], &input[..]), (3, &HeaderValue::from_static("a"), &b"abc"[..]));
+    }
+
+    #[test]
+    fn fields_keep_little_of_what_follows_them() {
+        for (behind, kept) in [(100, true), (5000, false)] {
+            let text = format!("HTTP/1.1 200 OK\r\nX: a\r\nEmpty:\r\n\r\n{}", "x".repeat(behind));
+            let mut input = Bytes::copy_from_slice(text.as_bytes());
+            let mut fields = HeaderMap::new();
+            read(&mut input, false, &mut fields).unwrap().unwrap();
+            assert_eq!(
+                (input.len(), &fields["x"], &fields["empty"]),
+                (behind, &"a".parse().unwrap(), &"".parse().unwrap())
+            );
+            assert_eq!(input.is_unique(), !kept, "{behind}");
+        }
     }
 
     #[test]
