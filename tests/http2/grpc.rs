@@ -149,18 +149,20 @@ async fn both_sides_may_stream_in_turn() {
     proxy.is_idle().await;
 }
 
+/// Answers with the number of bytes that it was sent.
+async fn counts((request, mut respond): Stream) -> Result<(), h2::Error> {
+    let (mut body, mut bytes) = (request.into_body(), 0);
+    while let Some(data) = next(&mut body).await {
+        bytes += data.len();
+    }
+    let mut send = respond.send_response(begins(), false)?;
+    send.send_data(message(&bytes.to_string()), false)?;
+    send.send_trailers(ok())
+}
+
 #[tokio::test]
 async fn a_client_may_stream_and_get_one_answer() {
-    let origin = H2Origin::start(|(request, mut respond)| async move {
-        let (mut body, mut bytes) = (request.into_body(), 0);
-        while let Some(data) = next(&mut body).await {
-            bytes += data.len();
-        }
-        let mut send = respond.send_response(begins(), false)?;
-        send.send_data(message(&bytes.to_string()), false)?;
-        send.send_trailers(ok())
-    })
-    .await;
+    let origin = H2Origin::start(counts).await;
     let proxy = between(&origin).start().await;
     let (answer, mut send) = Talk::to(proxy.web()).await.begin(call("/pkg.Service/Up"), false).await.unwrap();
 
@@ -204,16 +206,7 @@ async fn ten_thousand_tiny_chunks_of_http_1_are_no_flood_either() {
 
 #[tokio::test]
 async fn ten_thousand_tiny_messages_are_no_flood_to_a_server_with_little_room() {
-    let origin = H2Origin::with(h2::server::Builder::new(), |(request, mut respond)| async move {
-        let (mut body, mut bytes) = (request.into_body(), 0);
-        while let Some(data) = next(&mut body).await {
-            bytes += data.len();
-        }
-        let mut send = respond.send_response(begins(), false)?;
-        send.send_data(message(&bytes.to_string()), false)?;
-        send.send_trailers(ok())
-    })
-    .await;
+    let origin = H2Origin::with(h2::server::Builder::new(), counts).await;
     let proxy = between(&origin).start().await;
     let (answer, mut send) = Talk::to(proxy.web()).await.begin(call("/pkg.Service/Up"), false).await.unwrap();
 

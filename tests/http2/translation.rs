@@ -38,6 +38,24 @@ async fn a_post_without_a_length_arrives_whole_and_in_chunks() {
 }
 
 #[tokio::test]
+async fn a_body_that_turns_out_to_be_empty_ends_for_the_endpoint_as_well() {
+    let origin = Origin::http1().start().await;
+    let proxy = h2c(&origin).start().await;
+    let mut wire = FrameWire::to(proxy.web(), &[]).await;
+    let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
+
+    for stream in (1..100).step_by(2) {
+        // Its end comes with the head, or while the request is on its way.
+        let end = Frame::new(Frame::DATA, 1, stream, "");
+        let both = [Frame::headers(stream, &fields, false).bytes(), end.bytes()].concat();
+        wire.try_send(&both).await.expect("the proxy takes it");
+        while !wire.frame_on(stream).await.expect("an answer").ends_stream() {}
+    }
+
+    assert_eq!((origin.requests(), origin.connections()), (50, 1));
+}
+
+#[tokio::test]
 async fn authority_becomes_host_and_crumbs_one_cookie() {
     let origin = Origin::http1().start().await;
     let proxy = h2c(&origin).start().await;

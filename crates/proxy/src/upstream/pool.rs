@@ -257,10 +257,10 @@ impl Lease {
     /// How far the request has come.
     pub(super) fn sent(&self) -> Sent {
         let http = &self.connection.http;
-        if http.written() == 0 {
-            Sent::Nothing
-        } else if http.has_heard() {
+        if http.has_heard() {
             Sent::Answered
+        } else if http.written() == 0 {
+            Sent::Nothing
         } else {
             Sent::Unanswered
         }

@@ -216,12 +216,14 @@ fn frame(request: &mut Request<Body>, exchange: &Exchange) {
             headers.insert(header::TRANSFER_ENCODING, CHUNKED.clone());
         }
         Some(Some(length)) => {
+            headers.remove(header::TRANSFER_ENCODING);
             if plain_length(headers).is_none() {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
         // No body. A plain `Content-Length: 0` may stay: for POST it says something (RFC 9110, section 8.6).
         None => {
+            headers.remove(header::TRANSFER_ENCODING);
             if plain_length(headers).is_none_or(|length| length.as_bytes() != b"0") {
                 headers.remove(header::CONTENT_LENGTH);
             }

@@ -108,7 +108,7 @@ impl Connection {
         worker: &Worker,
     ) -> Asked {
         let to_head = *request.method() == Method::HEAD;
-        self.output.replace(Output::of(request, worker));
+        self.output.replace(Output::of(request, worker.spare_head()));
         self.written.set(0);
         self.heard.set(false);
         self.sent.set(false);

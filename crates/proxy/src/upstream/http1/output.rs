@@ -3,7 +3,11 @@
 //! A head waits for the first part of a body that is there already, so that both leave in one system call.
 
 use super::head;
-use crate::{body::Body, request::lists, worker::Worker};
+use crate::{
+    body::Body,
+    request::{lists, plain_length},
+    worker::Worker,
+};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::{Body as _, Frame};
@@ -45,23 +49,24 @@ enum Framing {
 }
 
 impl Output {
-    /// All of a request; takes its body.
-    pub(super) fn of(request: &mut Request<Body>, worker: &Worker) -> Self {
+    /// All of a request, whose body it takes. `bytes` is an empty buffer.
+    pub(super) fn of(request: &mut Request<Body>, mut bytes: Vec<u8>) -> Self {
         let body = std::mem::take(request.body_mut());
-        let (mut framing, mut untold) = (Framing::None, None);
-        if !body.is_end_stream() {
-            let length = body.size_hint().exact();
-            framing = match length {
-                _ if request.headers().contains_key(header::TRANSFER_ENCODING) => {
-                    Framing::Chunked { announced: request.headers().get_all(header::TRAILER).iter().cloned().collect() }
-                }
+        let mut untold = None;
+        // What the head says is what must follow, also when the body has turned out to be empty since it was made.
+        let framing = if request.headers().contains_key(header::TRANSFER_ENCODING) {
+            Framing::Chunked { announced: request.headers().get_all(header::TRAILER).iter().cloned().collect() }
+        } else if let Some(told) = plain_length(request.headers()) {
+            match told.to_str().ok().and_then(|told| told.parse().ok()) {
+                Some(0) | None => Framing::None,
                 Some(length) => Framing::Length(length),
-                None => Framing::None,
-            };
-            untold = length.filter(|_| matches!(framing, Framing::Length(_)));
-            untold = untold.filter(|_| !request.headers().contains_key(header::CONTENT_LENGTH));
-        }
-        let mut bytes = worker.spare_head();
+            }
+        } else if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+            untold = Some(length);
+            Framing::Length(length)
+        } else {
+            Framing::None
+        };
         head::write(request, untold, &mut bytes);
         let body = (!matches!(framing, Framing::None)).then_some(body);
         Self { head: bytes, body, framing, ..Self::default() }
@@ -181,6 +186,47 @@ fn hexadecimal(size: usize, bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Waker;
+
+    /// All that leaves of a request with this field and body.
+    fn leaves(field: (&'static str, &'static str), body: Body) -> Result<String, Cut> {
+        let mut request = Request::new(body);
+        request.headers_mut().insert(field.0, HeaderValue::from_static(field.1));
+        let (mut output, mut bytes) = (Output::of(&mut request, Vec::new()), Vec::new());
+        loop {
+            let Poll::Ready(asked) = output.poll_body(&mut Context::from_waker(Waker::noop())) else {
+                panic!("it is there")
+            };
+            asked?;
+            if !output.waits() {
+                assert!(output.is_whole());
+                return Ok(String::from_utf8(bytes).unwrap());
+            }
+            // One byte at a time, as from a socket that is nearly full.
+            let next = output.slices().iter().find_map(|slice| slice.first().copied()).unwrap();
+            bytes.push(next);
+            output.wrote(1);
+        }
+    }
+
+    #[test]
+    fn what_follows_a_head_is_what_it_says() {
+        let full = || Body::from("hello".to_owned());
+        let head = "GET / HTTP/1.1\r\n";
+        for (field, body, left) in [
+            (("x", "y"), Body::empty(), Ok("x: y\r\n\r\n")),
+            (("x", "y"), full(), Ok("x: y\r\ncontent-length: 5\r\n\r\nhello")),
+            (("content-length", "5"), full(), Ok("content-length: 5\r\n\r\nhello")),
+            (("content-length", "0"), Body::empty(), Ok("content-length: 0\r\n\r\n")),
+            (("transfer-encoding", "chunked"), full(), Ok("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")),
+            (("transfer-encoding", "chunked"), Body::empty(), Ok("transfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
+            (("content-length", "4"), full(), Err(Cut)),
+            (("content-length", "6"), full(), Err(Cut)),
+            (("content-length", "6"), Body::empty(), Err(Cut)),
+        ] {
+            assert_eq!(leaves(field, body), left.map(|left| format!("{head}{left}")), "{field:?}");
+        }
+    }
 
     #[test]
     fn a_chunks_size_is_written_in_hexadecimal() {
