@@ -4,7 +4,8 @@
     cargo build --release
     benches/side_by_side.py                     CPU for a request, requests a second, latency, memory, system calls
     benches/side_by_side.py --mode tls          the same over TLS; handshake: a new connection with a full handshake for each request;
-                                                h2: HTTP/2 without TLS; tcp: a megabyte at a time through a TCP listener
+                                                h2: HTTP/2 without TLS; large: a megabyte for each answer; tcp: the same through a
+                                                TCP listener
     benches/side_by_side.py --mode storm        requests over kept connections while a thousand TLS handshakes are in flight
     benches/side_by_side.py --mode start        from making the process to its first answer, and memory then
     benches/side_by_side.py --mode routes       a request among 10 000 routes against one among 10

@@ -10,7 +10,7 @@ seconds="${1:-60}"
 shift || true
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || targets=(path_normaliser forwarded_parsing config_file header_rewriting chunked_body
-    request_head response_head answer_reading proxy_protocol client_hello)
+    request_head request_reading response_head answer_reading proxy_protocol client_hello)
 
 rustc +nightly --version >/dev/null 2>&1 || { echo "fuzzing needs a nightly compiler: rustup toolchain install nightly"; exit 69; }
 host="$(rustc +nightly -vV | sed -n 's/^host: //p')"

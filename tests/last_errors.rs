@@ -27,16 +27,23 @@ fn marked(text: &str) -> (String, Option<usize>) {
 #[tokio::test]
 async fn a_malformed_request_is_shown_with_its_bytes_and_the_first_that_is_wrong() {
     for (text, cause) in [
-        ("GET / HTTP/1.1\r\nHost^ : a\r\n\r\n", "invalid HTTP header parsed"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: ^\0\r\n\r\n", "invalid HTTP header parsed"),
+        ("GET / HTTP/1.1\r\nHost^ : a\r\n\r\n", "invalid header name"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ^\0\r\n\r\n", "invalid header value"),
+        ("GET / HTTP/1.1\r\nHost: a^\n\r\n", "a line of the head ends without CR"),
+        ("GET /a^#b HTTP/1.1\r\nHost: a\r\n\r\n", "the target has a fragment ('#')"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ^gzip\r\n\r\n",
+            "the transfer coding is not exactly 'chunked'",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n^Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "both a Content-Length and a transfer coding",
+        ),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: ^6\r\n\r\nhello",
-            "invalid content-length parsed",
+            "the Content-Length is not one number",
         ),
-        (
-            "POST / HTTP/1.0\r\nHost: a\r\n^Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            "unexpected transfer-encoding parsed",
-        ),
+        ("POST / HTTP/1.0\r\nHost: a\r\n^Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "a transfer coding in HTTP/1.0"),
         ("GET / HTTP/1.1\r\nHost: a\r\n^Host: b\r\n\r\n", "there is more than one Host field"),
         ("GET /a^\\b HTTP/1.1\r\nHost: a\r\n\r\n", "the path has a byte that a path cannot have"),
         ("GET / HTTP/1.1\r\nHost: a\r\nX^_A: b\r\n\r\n", "a field's name has an underscore"),
@@ -57,7 +64,7 @@ async fn a_malformed_request_is_shown_with_its_bytes_and_the_first_that_is_wrong
         let bytes = head["bytes"].as_str().expect("bytes");
         let escaped = request.as_bytes().escape_ascii().to_string();
         assert!(escaped.starts_with(bytes) && bytes.len() >= 20, "{last}");
-        if cause != "invalid HTTP header parsed" {
+        if !cause.starts_with("invalid header") && !cause.contains("ends without CR") && !cause.contains('#') {
             assert!(
                 bytes.ends_with("\\r\\n\\r\\n"),
                 "the body of a request that could be read is nobody's business: {last}"
@@ -97,7 +104,7 @@ async fn a_request_behind_another_is_shown_from_its_own_begin() {
 }
 
 #[tokio::test]
-async fn a_request_whose_bytes_are_gone_is_shown_as_it_was_understood() {
+async fn a_request_behind_another_that_was_read_in_the_same_turn_is_shown_as_it_came() {
     let (proxy, _origin) = started().await;
     let mut wire = proxy.wire().await;
 
@@ -110,7 +117,7 @@ async fn a_request_whose_bytes_are_gone_is_shown_as_it_was_understood() {
     let head = &last["head"];
     assert_eq!(
         (&head["bytes"], &head["as_received"]),
-        (&"GET /x HTTP/1.1\\r\\nx: y\\r\\n\\r\\n".into(), &false.into())
+        (&"GET /x HTTP/1.1\\r\\nX:   y\\r\\n\\r\\n".into(), &true.into())
     );
 }
 

@@ -99,5 +99,6 @@ FRONTS = {
     "handshake": Front("handshake", ("openssl", "openssl"), "https", _s_time, _TLS, unit="handshake", base="nginx"),
     "storm": Front("storm", ("openssl", "openssl"), "https", None, _STORM, base="nginx"),
     "h2": Front("h2", ("h2load", "nghttp2-client"), "http", _h2load, _H2C),
+    "large": Front("large", ("wrk", "wrk"), "http", _wrk("http", "/big"), _PLAIN, unit="megabyte"),
     "tcp": Front("tcp", ("wrk", "wrk"), "http", _wrk("http", "/big"), _TCP, template="-tcp", unit="megabyte"),
 }

@@ -4,7 +4,7 @@ use rustix::net::{RecvFlags, recv};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -107,6 +107,12 @@ impl Stream {
         looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the connection has failed: the peer has reset it, or is known to be gone. One system call.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        rustix::net::sockopt::socket_error(self.fd()).map_or(true, |error| error.is_err())
+    }
+
     /// Ends the socket at once, both ways and without a word of TLS. Whoever reads is woken.
     pub fn shut_down(&self) {
         // Failing means that it has ended already.
@@ -138,6 +144,36 @@ impl Stream {
         unsent.ok().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
     }
 }
+
+impl Stream {
+    /// Bytes that can be written at once, by the kernel's own measure: what its send buffer may hold, less what it holds. `None` where the
+    /// system cannot tell. One system call.
+    #[must_use]
+    #[expect(unsafe_code, reason = "no crate has a safe form of this question")]
+    pub fn room(&self) -> Option<usize> {
+        let mut meminfo = [0_u32; SK_MEMINFO_VARS];
+        let mut length = libc::socklen_t::try_from(size_of_val(&meminfo)).ok()?;
+        // SAFETY: SO_MEMINFO writes as many bytes as `length` says at most (Linux, net/core/sock.c), and the array has them.
+        let result = unsafe {
+            libc::getsockopt(
+                self.fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MEMINFO,
+                meminfo.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        // What TCP has queued, and what a unix socket has handed over.
+        let held = meminfo[SK_MEMINFO_WMEM_QUEUED].max(meminfo[SK_MEMINFO_WMEM_ALLOC]);
+        (result == 0).then(|| meminfo[SK_MEMINFO_SNDBUF].saturating_sub(held) as usize)
+    }
+}
+
+/// What SO_MEMINFO tells, in this order (Linux, include/uapi/linux/sock_diag.h).
+const SK_MEMINFO_WMEM_ALLOC: usize = 2;
+const SK_MEMINFO_SNDBUF: usize = 3;
+const SK_MEMINFO_WMEM_QUEUED: usize = 5;
+const SK_MEMINFO_VARS: usize = 9;
 
 macro_rules! either {
     ($self:ident, $method:ident($($arg:expr),*)) => {
@@ -232,6 +268,29 @@ mod tests {
         stream.shut_down();
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
         assert_eq!(theirs.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn how_much_can_be_written_at_once_is_known() {
+        let (tcp, _theirs) = pair().await;
+        let (unix, _other) = UnixStream::pair().unwrap();
+        for mut stream in [tcp, Stream::Unix(unix)] {
+            let at_first = stream.room().unwrap();
+            assert!(at_first > 0);
+            while let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(50), stream.write(&[0; 4096])).await {}
+            let left = stream.room().unwrap();
+            // TCP's buffer may have grown once more behind the last byte.
+            assert!(left < at_first / 4, "{left} of {at_first}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_known_without_reading() {
+        let (stream, theirs) = pair().await;
+        assert!(!stream.is_broken());
+        socket2::SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(theirs);
+        assert!(settles(|| stream.is_broken()));
     }
 
     #[tokio::test]

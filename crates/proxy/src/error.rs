@@ -35,7 +35,7 @@ pub enum MalformedRequest {
     /// `X_Forwarded_For`, where the file refuses such names.
     #[error("a field's name has an underscore")]
     Underscore,
-    /// What hyper refused before we saw a request.
+    /// What was refused before it was a request.
     #[error("the request cannot be parsed")]
     Unparsable,
     /// A chunk size, a trailer or a length that does not hold.
@@ -232,9 +232,10 @@ impl ProxyError {
             | Self::BodyTooLarge
             | Self::RequestStalled
             | Self::RequestTooSlow
+            // What follows a CONNECT may be meant for a tunnel.
+            | Self::MethodRefused
             | Self::ClientClosed => true,
             Self::UriTooLong
-            | Self::MethodRefused
             | Self::UpgradeRefused
             | Self::LastHop
             | Self::Loop

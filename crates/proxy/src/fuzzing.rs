@@ -3,9 +3,11 @@
 //! Only what cannot be reached through a socket, or far faster without one. No code of its own.
 
 use crate::{
+    codec::{FIELDS_MAX, read_body},
+    connection::{HeadLimits, read_request_head},
     error::MalformedRequest,
     request,
-    upstream::{read_body, read_head},
+    upstream::read_head,
 };
 use bytes::Bytes;
 use evenkeel_model::Config;
@@ -33,4 +35,14 @@ pub fn read_answer(bytes: &[u8], to_head: bool, size: usize) -> Option<(u16, Vec
     let mut input = Bytes::copy_from_slice(bytes);
     let head = read_head(&mut input, to_head, &mut HeaderMap::new()).ok()??;
     Some((head.status.as_u16(), read_body(head.body, &input, size)?))
+}
+
+/// The method and body of a client's request that is followed by the end of its connection; its head comes as a whole, and its body in pieces
+/// of this size. `None`: it is no request, or not all of one.
+#[must_use]
+pub fn read_request(bytes: &[u8], size: usize) -> Option<(String, Vec<u8>)> {
+    let mut input = Bytes::copy_from_slice(bytes);
+    let limits = HeadLimits { bytes: 32 * 1024, fields: FIELDS_MAX };
+    let head = read_request_head(&mut input, limits, &mut HeaderMap::new()).ok()??;
+    Some((head.method.to_string(), read_body(head.body, &input, size)?))
 }

@@ -6,6 +6,7 @@
 
 mod body;
 mod certificates;
+mod codec;
 mod connection;
 mod error;
 mod filter;

@@ -1,7 +1,6 @@
 //! Any bytes behind a head that announces chunks, against a decoder of our own.
 //!
-//! The decoder knows what `docs/handbook/http.md` lists as forgiven: white space behind a size, and extensions of any kind without a line
-//! break.
+//! The decoder knows extensions of any kind without a line break, with white space before them or not.
 
 use super::stage::{self, INPUT_MAX};
 
@@ -37,6 +36,9 @@ fn decode(mut rest: &[u8]) -> Option<Decoded> {
         rest = &rest[digits..];
         let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         rest = &rest[blanks..];
+        if blanks > 0 && rest.first() != Some(&b';') {
+            return None;
+        }
         if rest.first() == Some(&b';') {
             let end = rest.iter().position(|b| matches!(b, b'\r' | b'\n'))?;
             rest = &rest[end..];

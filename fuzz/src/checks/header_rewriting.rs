@@ -39,6 +39,10 @@ pub fn check(data: &[u8]) {
         Ok(httparse::Status::Partial) => unreachable!("the head ends with an empty line"),
         Ok(httparse::Status::Complete(_)) => {}
     }
+    // It takes a line that ends in LF alone; we do not.
+    if bytes.windows(2).any(|two| two[1] == b'\n' && two[0] != b'\r') {
+        return assert!(outcome.requests.is_empty(), "a bare LF came as {:?}", outcome.requests);
+    }
     let sent: Vec<_> =
         request.headers.iter().skip(1).map(|field| (field.name.to_ascii_lowercase(), field.value)).collect();
     let other = sent.iter().any(|(name, _)| OTHER_MATTERS.contains(&name.as_str()));

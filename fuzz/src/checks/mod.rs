@@ -11,6 +11,7 @@ pub mod header_rewriting;
 pub mod path_normaliser;
 pub mod proxy_protocol;
 pub mod request_head;
+pub mod request_reading;
 pub mod response_head;
 mod stage;
 
@@ -18,7 +19,7 @@ mod stage;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("answer_reading", answer_reading::check),
     ("chunked_body", chunked_body::check),
     ("client_hello", client_hello::check),
@@ -28,5 +29,6 @@ pub const TARGETS: [(&str, Check); 10] = [
     ("path_normaliser", path_normaliser::check),
     ("proxy_protocol", proxy_protocol::check),
     ("request_head", request_head::check),
+    ("request_reading", request_reading::check),
     ("response_head", response_head::check),
 ];

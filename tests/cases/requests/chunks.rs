@@ -15,14 +15,6 @@ fn sizes() -> Vec<Case> {
         case("a size with leading noughts leaves as another")
             .chunks("0005\r\nhello\r\n000\r\n\r\n")
             .served("POST / [chunked] hello"),
-        case("a blank behind a size is dropped")
-            .chunks("5 \r\nhello\r\n0\r\n\r\n")
-            .served("POST / [chunked] hello")
-            .because("hyper skips it; no reader takes it for anything else, and what leaves has none"),
-        case("a tab behind a size is dropped")
-            .chunks("5\t\r\nhello\r\n0\r\n\r\n")
-            .served("POST / [chunked] hello")
-            .because("hyper skips it; what leaves has none"),
     ];
     for (name, chunks) in [
         ("a size with a plus sign breaks the request off", "+5\r\nhello\r\n0\r\n\r\n"),
@@ -32,6 +24,8 @@ fn sizes() -> Vec<Case> {
         ("a blank before a size breaks the request off", " 5\r\nhello\r\n0\r\n\r\n"),
         ("a tab before a size breaks the request off", "\t5\r\nhello\r\n0\r\n\r\n"),
         ("a blank inside a size breaks the request off", "0 5\r\nhello\r\n0\r\n\r\n"),
+        ("a blank behind a size breaks the request off", "5 \r\nhello\r\n0\r\n\r\n"),
+        ("a tab behind a size breaks the request off", "5\t\r\nhello\r\n0\r\n\r\n"),
         ("an underscore in a size breaks the request off", "0_5\r\nhello\r\n0\r\n\r\n"),
         ("a size that is no number breaks the request off", "g\r\nhello\r\n0\r\n\r\n"),
         ("an empty size breaks the request off", "\r\nhello\r\n0\r\n\r\n"),
@@ -96,10 +90,6 @@ fn trailers() -> Vec<Case> {
         case("a trailer that nobody announced is dropped")
             .chunks("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
             .served("POST / [chunked] hi"),
-        case("what stands behind an empty line that ends in LF is no trailer, and no request")
-            .post(&announced("x, host", "x: 1\n\nGET /evil HTTP/1.1\nHost: a"))
-            .served("POST / [chunked] hi {x: 1}")
-            .because("hyper reads up to CRLF CRLF and drops what it does not understand"),
         case("a length in a trailer is dropped")
             .post(&announced("content-length", "Content-Length: 99"))
             .served("POST / [chunked] hi"),
@@ -124,6 +114,7 @@ fn trailers() -> Vec<Case> {
         ("a trailer without a name breaks the request off", ": y"),
         ("a folded trailer breaks the request off", "x: y\r\n z"),
         ("a trailer that ends in LF and another breaks the request off", "x: 1\ny: 2"),
+        ("an empty line that ends in LF is no end of trailers", "x: 1\n\nGET /evil HTTP/1.1\nHost: a"),
         ("a NUL in a trailer breaks the request off", "x: \0"),
         ("a bare CR in a trailer breaks the request off", "x: y\rz"),
         ("a trailer with a blank before its name breaks the request off", " x: y"),

@@ -16,10 +16,6 @@ fn targets() -> Vec<Case> {
         case("a scheme in capitals is a scheme").target("HTTP://a/x").served("GET /x"),
         case("OPTIONS of all leaves as it came").line("OPTIONS * HTTP/1.1").served("OPTIONS *"),
         case("a query stays as it is").target("/?a=../%2e%2e&b=//\\|^`{}").served("GET /?a=../%2e%2e&b=//\\|^`{}"),
-        case("a fragment is cut off")
-            .target("/a#b")
-            .served("GET /a")
-            .because("hyper cuts it before the proxy sees it; RFC 9112, section 3.2 has no fragments"),
         case("UTF-8 in a query stays as it is")
             .target("/?\u{e9}")
             .served("GET /?\u{e9}")
@@ -45,6 +41,10 @@ fn targets() -> Vec<Case> {
         ("a control in a query is refused", b"/?a\x01b"),
         ("a bare CR in a target is refused", b"/a\rb"),
         ("a scheme without a slash is refused", b"http:/a"),
+        ("a fragment is refused", b"/a#b"),
+        ("an empty fragment is refused", b"/a#"),
+        ("a fragment of a query is refused", b"/a?b#c"),
+        ("a fragment of an absolute target is refused", b"http://a/#b"),
     ] {
         table.push(case(name).target(target).refused(400));
     }
@@ -144,13 +144,15 @@ fn hosts() -> Vec<Case> {
 
 fn methods() -> Vec<Case> {
     vec![
-        case("CONNECT is refused and the connection goes on")
+        case("CONNECT is refused and nothing behind it is looked at")
             .sends("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
-            .declined(405),
-        case("CONNECT with a path is refused").line("CONNECT / HTTP/1.1").declined(405),
-        case("TRACE is refused and the connection goes on").line("TRACE / HTTP/1.1").declined(405),
+            .refused(405),
+        case("CONNECT without a Host is malformed").sends("CONNECT a:443 HTTP/1.1\r\n\r\n").refused(400),
+        case("CONNECT with a path is refused").line("CONNECT / HTTP/1.1").refused(405),
+        case("TRACE is refused").line("TRACE / HTTP/1.1").refused(405),
+        case("TRACE with two Hosts is malformed").sends("TRACE / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n").refused(400),
         case("TRACE with a body is refused and its body is not taken for a request")
             .sends("TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 31\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n")
-            .declined(405),
+            .refused(405),
     ]
 }

@@ -1,11 +1,12 @@
 //! What an endpoint sends behind a response's head.
 //!
 //! With the last byte the connection goes back to its pool. A body that breaks off is never made to look complete: the error
-//! goes on to hyper, which ends the client's connection without the closing chunk or the missing bytes.
+//! goes on to whoever writes it, who ends the client's connection without the closing chunk or the missing bytes.
 
 use super::{
     BodyError, Join, Joined,
-    upload::{Fault, blame, without_forbidden},
+    incoming::blame,
+    upload::{Fault, without_forbidden},
 };
 use crate::{
     request::{End, Exchange},
@@ -65,14 +66,6 @@ impl Download {
         }
     }
 
-    /// Nobody waits for the endpoint, so its time does not run.
-    pub(super) fn poll_held_up(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(stall) = &self.stall {
-            stall.clear();
-        }
-        Poll::Pending
-    }
-
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -95,7 +88,7 @@ impl Download {
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                // Nothing follows trailers (RFC 9112, section 7.1.2), and hyper asks for nothing more.
+                // Nothing follows trailers (RFC 9112, section 7.1.2), and nothing more is asked for.
                 self.complete();
                 if let Some(exchange) = exchange {
                     if let Some(trailers) = frame.trailers_ref() {

@@ -24,8 +24,6 @@ pub(crate) enum Join {
     Never,
     /// Those that are there.
     WhatIsThere,
-    /// Those that are there when all other tasks have had a turn: hyper hands over the parts of HTTP/1 one by one, from another task.
-    AfterATurn,
 }
 
 /// A body whose small parts are joined.
@@ -33,8 +31,6 @@ pub(crate) struct Joined<B: Body> {
     body: B,
     join: Join,
     gathered: Option<Gathered>,
-    /// The others have had their turn.
-    waited: bool,
     /// What has been looked at and could not be joined: it comes next.
     behind: Option<Part<B>>,
 }
@@ -68,7 +64,7 @@ impl Gathered {
 
 impl<B: Body<Data = Bytes> + Unpin> Joined<B> {
     pub(crate) fn new(body: B, join: Join) -> Self {
-        Self { body, join, gathered: None, waited: false, behind: None }
+        Self { body, join, gathered: None, behind: None }
     }
 
     pub(super) fn body(&self) -> &B {
@@ -89,7 +85,6 @@ impl<B: Body<Data = Bytes> + Unpin> Joined<B> {
                 match data(&next) {
                     Some(data) if data.len() < SMALL && self.join != Join::Never => {
                         self.gathered = Some(Gathered { first: data.clone(), all: BytesMut::new() });
-                        self.waited = self.join != Join::AfterATurn;
                         continue;
                     }
                     _ => return Poll::Ready(next),
@@ -97,16 +92,10 @@ impl<B: Body<Data = Bytes> + Unpin> Joined<B> {
             };
             if !self.body.is_end_stream() {
                 match Pin::new(&mut self.body).poll_frame(cx) {
-                    Poll::Pending if !self.waited => {
-                        self.waited = true;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
                     Poll::Pending => {}
                     Poll::Ready(next) => match data(&next).filter(|data| gathered.len() + data.len() <= JOINED_MAX) {
                         Some(data) => {
                             gathered.add(data);
-                            self.waited = self.join != Join::AfterATurn;
                             continue;
                         }
                         None => self.behind = Some(next),
@@ -225,16 +214,5 @@ mod tests {
     fn a_body_that_is_not_to_be_joined_is_as_it_was() {
         let steps = [Data(1), Data(2), Waits, Data(3), Trailers];
         assert_eq!(leaves(&steps, Join::Never), steps);
-    }
-
-    #[test]
-    fn parts_that_come_one_by_one_are_joined_as_long_as_each_turn_brings_one() {
-        let steps =
-            [vec![Data(10), Waits, Data(10), Waits, Data(10), Waits, Waits], vec![Data(7), Waits, Trailers]].concat();
-        assert_eq!(
-            leaves(&steps, Join::AfterATurn),
-            // Three turns for the others, the second wait, one more turn.
-            [Waits, Waits, Waits, Data(30), Waits, Data(7), Trailers]
-        );
     }
 }

@@ -1,10 +1,12 @@
 //! The bytes behind a head, in both directions.
 
 mod download;
+mod incoming;
 mod joined;
 mod upload;
 
 pub(crate) use download::{Download, Limits};
+pub(crate) use incoming::Incoming;
 pub(crate) use joined::{Join, Joined};
 pub(crate) use upload::{Fault, Upload};
 
@@ -71,17 +73,20 @@ impl Body {
     }
 
     /// What a client sends. `body_max` in bytes.
-    pub(crate) fn upload(
-        incoming: hyper::body::Incoming,
-        connection: Rc<ClientConnection>,
-        body_max: Option<u64>,
-    ) -> Self {
+    pub(crate) fn upload(incoming: Incoming, connection: Rc<ClientConnection>, body_max: Option<u64>) -> Self {
         let kind = if incoming.is_end_stream() {
             Kind::Empty
         } else {
             Kind::Upload(Upload::new(incoming, &connection, body_max))
         };
         let mut body = Self::of(kind);
+        body.connection = Some(connection);
+        body
+    }
+
+    /// No bytes of a client.
+    pub(crate) fn empty_of(connection: Rc<ClientConnection>) -> Self {
+        let mut body = Self::default();
         body.connection = Some(connection);
         body
     }
@@ -195,8 +200,6 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Upload(upload) => upload.poll_frame(cx),
-            // What a client does not take is not asked of the endpoint either. The socket's readiness will wake us.
-            Kind::Download(download) if this.turn.as_ref().is_some_and(Turn::is_held_up) => download.poll_held_up(),
             Kind::Download(download) => download.poll_frame(cx, this.exchange.as_deref_mut()),
         };
         if let (Poll::Ready(Some(Ok(frame))), Some(exchange)) = (&frame, &mut this.exchange)

@@ -1,9 +1,9 @@
 //! What a client sends behind a request's head.
 //!
 //! The endpoint's connection takes it frame by frame as it can write: back-pressure needs no code. The first frame is asked for
-//! only then, and with it hyper sends `100 Continue`, so that a refusal costs no upload.
+//! only then, and with it `100 Continue` is sent, so that a refusal costs no upload.
 
-use super::{BodyError, Join, Joined};
+use super::{BodyError, Incoming, Join, Joined};
 use crate::{
     connection::ClientConnection,
     request::detach,
@@ -12,7 +12,6 @@ use crate::{
 use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::{
     cell::{Cell, RefCell},
     pin::Pin,
@@ -75,12 +74,8 @@ struct Shared {
 impl Upload {
     pub(super) fn new(incoming: Incoming, connection: &Rc<ClientConnection>, body_max: Option<u64>) -> Self {
         let length = incoming.size_hint().exact();
-        let join = match length {
-            _ if connection.is_http2() => Join::WhatIsThere,
-            None => Join::AfterATurn,
-            // What has a length is read as it comes, in no small parts.
-            Some(_) => Join::Never,
-        };
+        // Over HTTP/1, what has a length is read as it comes, in no small parts.
+        let join = if connection.is_http2() || length.is_none() { Join::WhatIsThere } else { Join::Never };
         Self(Rc::new(Shared {
             incoming: RefCell::new(Joined::new(incoming, join)),
             connection: Rc::clone(connection),
@@ -175,6 +170,9 @@ impl Upload {
 
     fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.0.fault.set(Some(fault));
+        if matches!(fault, Fault::Stalled | Fault::TooSlow) {
+            self.0.connection.is_too_slow();
+        }
         self.0.stall.take();
         Poll::Ready(Some(Err(BodyError::Request)))
     }
@@ -195,7 +193,7 @@ impl Upload {
         let mut incoming = shared.incoming.borrow_mut();
         let frame = match incoming.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => return self.fail(blame(&error)),
+            Poll::Ready(Some(Err(fault))) => return self.fail(fault),
             Poll::Ready(None) => {
                 shared.connection.body_ends();
                 shared.stall.take();
@@ -254,25 +252,6 @@ impl Upload {
         let again = self.0.again.borrow().as_ref().map_or(0, Bytes::len) as u64;
         to_come.exact().map_or(to_come, |to_come| SizeHint::with_exact(to_come + again))
     }
-}
-
-/// Whose fault hyper's error is: an end of the connection, or bytes that make no body.
-pub(super) fn blame(error: &hyper::Error) -> Fault {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        // What `h2` refuses it has found by itself; all else is an end.
-        if let Some(http2) = error.downcast_ref::<h2::Error>() {
-            return if http2.is_library() { Fault::Malformed } else { Fault::Gone };
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return match io.kind() {
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => Fault::Malformed,
-                _ => Fault::Gone,
-            };
-        }
-        cause = error.source();
-    }
-    Fault::Gone
 }
 
 /// Trailers must not carry what decides over framing, routing or who asks (RFC 9110, section 6.5.1), nor any of these.

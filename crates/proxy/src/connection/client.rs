@@ -8,6 +8,7 @@ use super::{
     tunnel::Tunnel,
 };
 use crate::worker::{LocalListener, Pace, Timer, Worker};
+use bytes::Bytes;
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
 use evenkeel_net::{Peer, Stream};
@@ -33,6 +34,8 @@ pub(crate) enum Stage {
     Tunnel,
     /// Nothing: it never is HTTP, and its session keeps the time.
     Session,
+    /// The client's end: it has had its last answer.
+    Over,
 }
 
 /// One client connection.
@@ -48,7 +51,7 @@ pub(crate) struct ClientConnection {
     /// For the head, the idle time, and a client that does not take its answer; these exclude each other.
     timer: Timer,
     stage: Cell<Stage>,
-    /// Present once it speaks HTTP/2. Then heads are read by `h2`, and nothing is kept of them here.
+    /// Present once it speaks HTTP/2. Then heads are read by `h2`.
     streams: OnceCell<Streams>,
     /// From here on, in milliseconds of the worker's clock, it is too old.
     expires: u64,
@@ -56,7 +59,8 @@ pub(crate) struct ClientConnection {
     early: Cell<u64>,
     /// Bytes have come during a request that are not known to be its body.
     ahead: Cell<bool>,
-    head_bytes: Cell<u64>,
+    /// The head of the request in progress, as it came, until that is answered; for people only.
+    head: RefCell<Bytes>,
     write_stalled: Cell<bool>,
     /// Bytes written, and how many of them the client's system had taken when we looked last.
     written: Cell<u64>,
@@ -64,9 +68,9 @@ pub(crate) struct ClientConnection {
     pace: Pace,
     abort: Cell<bool>,
     served: Cell<bool>,
-    fault_logged: Cell<bool>,
     gave_up: Cell<Option<Reason>>,
     parting: Cell<bool>,
+    tardy: Cell<bool>,
     gone: Cell<bool>,
     http10: Cell<bool>,
     /// Opened once the client has been told.
@@ -92,16 +96,16 @@ impl ClientConnection {
             stage: Cell::new(Stage::Head),
             early: Cell::new(0),
             ahead: Cell::new(false),
-            head_bytes: Cell::new(0),
+            head: RefCell::default(),
             write_stalled: Cell::new(false),
             written: Cell::new(0),
             taken: Cell::new(0),
             pace: Pace::default(),
             abort: Cell::new(false),
             served: Cell::new(false),
-            fault_logged: Cell::new(false),
             gave_up: Cell::new(None),
             parting: Cell::new(false),
+            tardy: Cell::new(false),
             gone: Cell::new(false),
             http10: Cell::new(false),
             tunnel: RefCell::default(),
@@ -250,11 +254,6 @@ impl ClientConnection {
         })
     }
 
-    /// No less than the bytes of the head of the request in progress.
-    pub(crate) fn head_bytes(&self) -> u64 {
-        if self.is_http2() { u64::MAX } else { self.head_bytes.get() }
-    }
-
     /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
     pub(crate) fn is_http10(&self) -> bool {
         self.http10.get()
@@ -273,7 +272,7 @@ impl ClientConnection {
         self.http10.set(version < Version::HTTP_11);
         self.stage.set(Stage::Request);
         self.served.set(true);
-        self.head_bytes.set(self.early.replace(0));
+        self.early.set(0);
         self.ahead.set(false);
         self.pace.begins();
         self.timer.clear();
@@ -293,7 +292,7 @@ impl ClientConnection {
         if self.streams.get().is_some_and(|streams| !streams.ends()) {
             return;
         }
-        // Bytes that came meanwhile are the begin of the next head (pipelining), and hyper holds them.
+        // Bytes that came meanwhile are the begin of the next head (pipelining), and are held there.
         let next = if self.ahead.get() { Stage::Head } else { Stage::Idle };
         self.stage.set(next);
         if !self.write_stalled.get() {
@@ -306,24 +305,22 @@ impl ClientConnection {
             Stage::Head => self.timer.set(self.timeouts().request_head),
             Stage::Idle => self.timer.set(self.timeouts().idle),
             Stage::Request => self.timer.clear(),
-            Stage::Tunnel | Stage::Session => {}
+            Stage::Tunnel | Stage::Session | Stage::Over => {}
         }
     }
 
-    /// A number that no other living connection of this worker has.
-    fn number(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    pub(super) fn heard(&self, head: Bytes) {
+        self.head.replace(head);
     }
 
-    /// The begin of the head that came last, when it is judged in the turn in which it came.
-    pub(crate) fn heard_head(&self) -> Option<Vec<u8>> {
-        let total = if self.stage.get() == Stage::Request { self.head_bytes.get() } else { self.early.get() };
-        self.worker.asked.head(self.number(), total)
+    /// The head of the request in progress, as it came.
+    pub(crate) fn heard_head(&self) -> Option<Bytes> {
+        Some(self.head.borrow().clone()).filter(|head| !head.is_empty())
     }
 
     /// Whether its bytes are nothing to us.
     fn carries(&self) -> bool {
-        matches!(self.stage.get(), Stage::Tunnel | Stage::Session)
+        matches!(self.stage.get(), Stage::Tunnel | Stage::Session | Stage::Over)
     }
 
     pub(super) fn read(&self, bytes: &[u8]) {
@@ -342,8 +339,6 @@ impl ClientConnection {
         }
         if self.stage.get() == Stage::Request {
             self.ahead.set(true);
-        } else {
-            self.worker.asked.note(self.number(), self.early.get(), bytes);
         }
         let bytes = bytes.len() as u64;
         self.cells().bytes_in.add(bytes);
@@ -412,6 +407,16 @@ impl ClientConnection {
         self.gone.set(!self.is_http2());
     }
 
+    /// The client takes too long over a request: it is answered, and not waited for any more.
+    pub(crate) fn is_too_slow(&self) {
+        self.tardy.set(true);
+    }
+
+    /// Whether what the client still sends may be waited for, so that it reads its answer.
+    pub(super) fn may_linger(&self) -> bool {
+        !self.tardy.get()
+    }
+
     pub(super) fn is_client_gone(&self) -> bool {
         self.gone.get()
     }
@@ -439,19 +444,16 @@ impl ClientConnection {
         self.cells().tunnels.add(1);
     }
 
+    /// What still comes is thrown away.
+    pub(super) fn becomes_nothing(&self) {
+        self.stage.set(Stage::Over);
+        self.write_stalled.set(false);
+    }
+
     /// Its bytes are passed on as they are.
     pub(super) fn becomes_session(&self) {
         self.stage.set(Stage::Session);
         self.timer.clear();
-    }
-
-    /// A fault of this connection has been answered and counted; hyper will report it once more.
-    pub(crate) fn fault_logged(&self) {
-        self.fault_logged.set(true);
-    }
-
-    pub(crate) fn is_fault_logged(&self) -> bool {
-        self.fault_logged.get()
     }
 }
 

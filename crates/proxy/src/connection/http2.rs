@@ -11,7 +11,7 @@ use super::{
     turn::{Answering, Gone, Turn},
 };
 use crate::{
-    body::Body,
+    body::{self, Body},
     worker::{Pace, Timer, faults},
 };
 use evenkeel_net::Stream;
@@ -183,7 +183,7 @@ where
         if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some() {
             turn.may_switch(hyper::upgrade::on(&mut request));
         }
-        let request = request.map(|incoming| turn.body(incoming));
+        let request = request.map(|incoming| turn.body(body::Incoming::Http2(incoming)));
         Answer::Served { answer: Answering::begin(&self.service, request, turn) }
     }
 }

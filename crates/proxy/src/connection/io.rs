@@ -1,4 +1,4 @@
-//! The client's socket as hyper sees it: counts bytes and tells the connection when they move and when they do not.
+//! The client's socket as the codecs see it: counts bytes and tells the connection when they move and when they do not.
 
 use super::ClientConnection;
 use evenkeel_net::Stream;
@@ -30,6 +30,16 @@ impl ClientIo {
     /// Whoever is about to tell an endpoint where the client has connected to must have asked for it before.
     pub(super) fn learn_reached(&self) {
         self.connection.learn_reached(&self.stream);
+    }
+
+    /// Whether the client has reset the connection.
+    pub(super) fn is_broken(&self) -> bool {
+        self.stream.is_broken()
+    }
+
+    /// Bytes that the client's socket takes at once, as far as is known.
+    pub(super) fn room(&self) -> Option<usize> {
+        self.stream.room()
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -16,6 +16,9 @@ mod tunnel;
 mod turn;
 
 pub(crate) use client::ClientConnection;
+pub(crate) use http1::ClientBody;
+#[cfg(feature = "fuzzing")]
+pub(crate) use http1::{HeadLimits, read_request_head};
 pub(crate) use open::open;
 pub(crate) use session::Session;
 pub(crate) use tunnel::Tunnel;

@@ -1,6 +1,6 @@
 //! A client connection that has become a tunnel: an endpoint has agreed to another protocol, and we carry bytes.
 //!
-//! Begins when hyper has written the 101 and gives its socket back (`http1`), and runs as a task of its own. (A stream of HTTP/2 becomes one
+//! Begins when the 101 is written (`http1`), and runs as a task of its own. (A stream of HTTP/2 becomes one
 //! in `stream_tunnel`, and is carried here too.) It holds no snapshot: a reload frees what it removes, however long a tunnel lives. It ends when both sides have ended, when one fails,
 //! when nothing moves for `timeouts.tunnel_idle`, or with its worker.
 

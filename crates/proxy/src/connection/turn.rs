@@ -4,9 +4,9 @@
 //! connection waits neither for a head nor for the next request. With HTTP/2 many have their turn at a time.
 
 use super::{client::ClientConnection, stream_tunnel, streams::Offer};
-use crate::body::Body;
+use crate::body::{Body, Incoming};
 use http::{Request, Response, StatusCode, Version};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use std::{
 };
 use tower::{Service, util::Oneshot};
 
-/// Nobody is there to be answered. hyper ends a connection whose service fails, without a word.
+/// Nobody is there to be answered.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the client has gone")]
 pub(super) struct Gone;
@@ -50,6 +50,11 @@ impl Turn {
         &self.connection
     }
 
+    /// The body of a request that has none.
+    pub(super) fn no_body(&self) -> Body {
+        Body::empty_of(Rc::clone(&self.connection))
+    }
+
     /// The body of the request whose turn it is.
     pub(super) fn body(&self, incoming: Incoming) -> Body {
         let limits = self.connection.worker().snapshot().shared().config().limits;
@@ -61,11 +66,6 @@ impl Turn {
         if let Some(offer) = &self.offer {
             offer.is_taken();
         }
-    }
-
-    /// The client takes nothing of what it was offered. Known of HTTP/1; HTTP/2 has windows.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.offer.is_none() && self.connection.write_stalled()
     }
 
     /// A part of the answer, of so many bytes, is offered to the client.

@@ -1,6 +1,5 @@
 //! The last malformed messages of each worker, and how an operator reads them.
 
-use super::heard::HEAD_MAX;
 use evenkeel_telemetry::{Counter, PerWorker, Reason};
 use std::{
     collections::VecDeque,
@@ -8,6 +7,9 @@ use std::{
     sync::{Mutex, PoisonError, TryLockError},
     time::SystemTime,
 };
+
+/// Bytes of a head that are kept.
+const HEAD_MAX: usize = 1024;
 
 /// Messages of each kind that are kept: an attack fills any number, and the first few of it tell as much.
 const KEPT_MAX: usize = 32;

@@ -9,16 +9,9 @@ use evenkeel_telemetry::Reason;
 use http::{HeaderMap, Request, Response, Version};
 use std::{fmt::Display, time::SystemTime};
 
-/// A request that hyper has refused with `error`; `rest` is what it had read and not taken.
-pub(crate) fn unparsed(connection: &ClientConnection, error: &hyper::Error, rest: &[u8]) {
-    let heard = connection.heard_head();
-    // A fault of form leaves the whole head in the buffer, a fault of framing takes it out. If nothing was heard, because others spoke
-    // in between or a request came before in the same bytes, then what is left is a head only if it has a fault.
-    let head = match &heard {
-        Some(heard) if !rest.starts_with(heard) => Some(shown(Kind::Request, heard, None)),
-        Some(_) => Some(shown(Kind::Request, rest, None)),
-        None => Some(shown(Kind::Request, rest, None)).filter(|head| head.offset.is_some()),
-    };
+/// A request whose head is none; `rest` is what was read from its begin on.
+pub(crate) fn unparsed(connection: &ClientConnection, fault: impl Display, rest: &[u8]) {
+    let head = Some(shown(Kind::Request, rest, None));
     keep(
         connection.worker(),
         Malformed {
@@ -27,7 +20,7 @@ pub(crate) fn unparsed(connection: &ClientConnection, error: &hyper::Error, rest
             client: connection.peer().ip(),
             sender: None,
             reason: Reason::MalformedRequest,
-            cause: error.to_string(),
+            cause: fault.to_string(),
             head,
         },
     );

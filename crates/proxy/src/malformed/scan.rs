@@ -1,5 +1,5 @@
-//! Where a head breaks the rules of RFC 9112. hyper says that one does, not where, so what was kept of it is read once more, for
-//! people only: nothing is decided here.
+//! Where a head breaks the rules of RFC 9112. The parser says that one does, not where, so it is read once more, for people only: nothing is
+//! decided here.
 
 use crate::error::MalformedRequest;
 use std::ops::Range;
@@ -82,9 +82,8 @@ impl Scan<'_> {
         if self.at - start < least { Err(Stop::Fault(self.at)) } else { Ok(start..self.at) }
     }
 
-    /// CRLF, or LF alone, which RFC 9112, section 2.2, lets a recipient take.
     fn line_end(&mut self) -> Result<(), Stop> {
-        if self.one(b"\r\n")? == b'\r' { self.text(b"\n") } else { Ok(()) }
+        self.text(b"\r\n")
     }
 
     fn version(&mut self) -> Result<bool, Stop> {
@@ -96,12 +95,15 @@ impl Scan<'_> {
         let mut parts = Parts { target: 0..0, http10: false, interim: false, fields: Vec::new(), end: 0 };
         match kind {
             Kind::Request => {
-                while matches!(self.peek()?, b'\r' | b'\n') {
+                while self.peek()? == b'\r' {
                     self.line_end()?;
                 }
                 self.run(1, is_token)?;
                 self.text(b" ")?;
                 parts.target = self.run(1, |byte| byte > b' ' && byte != 0x7f)?;
+                if let Some(fragment) = self.bytes[parts.target.clone()].iter().position(|byte| *byte == b'#') {
+                    return Err(Stop::Fault(parts.target.start + fragment));
+                }
                 if let Err(error) = std::str::from_utf8(&self.bytes[parts.target.clone()]) {
                     return Err(Stop::Fault(parts.target.start + error.valid_up_to()));
                 }
@@ -120,7 +122,7 @@ impl Scan<'_> {
             }
         }
         self.line_end()?;
-        while !matches!(self.peek()?, b'\r' | b'\n') {
+        while self.peek()? != b'\r' {
             let name = self.run(1, is_token)?;
             self.text(b":")?;
             let value = self.run(0, is_text)?;
@@ -185,7 +187,12 @@ impl Parts {
                 (!plain || !same).then(|| inside(length))
             })
         };
-        coding.or_else(length)
+        // One kind of framing too many.
+        let both = || {
+            lines("transfer-encoding").next()?;
+            lines("content-length").next().map(|(name, _)| name.start)
+        };
+        coding.or_else(length).or_else(|| both().filter(|_| kind == Kind::Request))
     }
 }
 
@@ -231,6 +238,9 @@ mod tests {
             "GET / HTTP/1.1\r\nTransfer-Encoding: ^gzip, chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n^transfer-encoding: chunked\r\n\r\n",
             "GET / HTTP/1.0\r\n^Transfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\n^Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET /a^#b HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: y^\n\r\n",
         ] {
             let (bytes, offset) = marked(text);
             assert_eq!(find(Kind::Request, &bytes, None).offset, offset, "{text:?}");

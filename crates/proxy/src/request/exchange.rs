@@ -263,11 +263,6 @@ impl Exchange {
         if let (ProxyError::ClientClosed, Some(connection)) = (error, &self.connection) {
             connection.client_is_gone();
         }
-        if let ProxyError::MalformedRequest(MalformedRequest::Unparsable | MalformedRequest::Body) = error
-            && let Some(connection) = &self.connection
-        {
-            connection.fault_logged();
-        }
         if self.said.is_some() || tracing::enabled!(tracing::Level::DEBUG) {
             tracing::debug!(reason = error.reason().as_str(), "{error}");
         }

@@ -139,7 +139,7 @@ pub(crate) fn prepare_response<B>(
         return Err(MalformedResponse::TransferEncoding);
     }
     let (chunked, length) = (survey.has(Known::TransferEncoding), survey.has(Known::ContentLength));
-    // An HTTP/1.0 answer would make hyper write its next request as 1.0; two kinds of framing are one too many.
+    // RFC 9112, section 9.3: HTTP/1.0 keeps no connection by itself; two kinds of framing are one too many.
     let last = response.version() != Version::HTTP_11 || (chunked && length);
     let idle = if survey.has(Known::KeepAlive) { announced_idle(response.headers()) } else { None };
     let headers = response.headers_mut();
@@ -152,14 +152,14 @@ pub(crate) fn prepare_response<B>(
         // Nor in a 204: a client that believes it would take the next answer for the body.
         headers.remove(header::CONTENT_LENGTH);
     } else if chunked && length {
-        // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length. hyper leaves it in the map.
+        // RFC 9112, section 6.3, rule 3: Transfer-Encoding overrides Content-Length.
         headers.remove(header::CONTENT_LENGTH);
     } else if let Some(exact) = exact.filter(|_| !survey.one_length) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(exact));
     }
     // A reason phrase of the endpoint's own is nobody's business (RFC 9112, section 4: clients should ignore it).
     response.extensions_mut().clear();
-    // What we write ourselves is HTTP/1.1, whatever the endpoint spoke; hyper speaks to a 1.0 client in its own version.
+    // What we write ourselves is HTTP/1.1, whatever the endpoint spoke; to a 1.0 client it is written in its own version.
     *response.version_mut() = Version::HTTP_11;
     Ok(Manner { last, idle })
 }
@@ -192,7 +192,7 @@ struct Survey {
     present: u16,
     /// No Transfer-Encoding, or `chunked` alone on one line: all other lists are read differently by different servers.
     only_chunked: bool,
-    /// No Content-Length, or exactly one in its plainest form. hyper accepts equal copies (`5, 5`) and would pass them on.
+    /// No Content-Length, or exactly one in its plainest form. Equal copies (`5, 5`) are accepted of an endpoint, and not passed on.
     one_length: bool,
     /// `TE` lists `trailers`.
     trailers: bool,

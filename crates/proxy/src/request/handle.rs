@@ -1,7 +1,7 @@
 //! One request, from its head to the head of its answer. Start reading here.
 //!
 //! Called by `service` for every request; what follows the head of the answer is the business of `body`.
-//! Never fails: whatever goes wrong becomes an answer of our own (hyper drops the connection of a service that fails).
+//! Never fails: whatever goes wrong becomes an answer of our own (a service that fails would end its connection without a word).
 
 use super::{Exchange, forwarded, respond, target, websocket};
 use crate::{

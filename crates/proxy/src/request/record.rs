@@ -76,12 +76,12 @@ pub(super) fn write(exchange: &Exchange, said: &Said, took: Duration) {
 }
 
 /// Writes the line of what never became a request: method, host, path and route are empty.
-pub(crate) fn log_unparsed(connection: &ClientConnection, status: u16, reason: Reason) {
+pub(crate) fn log_unparsed(connection: &ClientConnection, id: u64, status: u16, reason: Reason) {
     connection.worker().log().write(&Record {
         time: SystemTime::now(),
         listener: connection.listener().part.name.as_str(),
         client: connection.peer().ip(),
-        request: Asked::default(),
+        request: Asked { id: &format!("{id:016x}"), ..Asked::default() },
         answer: Answer { status: Some(status), reason: reason.as_str(), ..Answer::default() },
         target: Target::default(),
         phases: Phases::default(),

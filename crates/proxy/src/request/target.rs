@@ -14,6 +14,8 @@ use std::borrow::Cow;
 /// Refuses what RFC 9110 and 9112 let a proxy refuse before anything else is looked at, and leaves the target in origin-form
 /// (or `*`) with one valid Host field.
 pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), ProxyError> {
+    // First: what must not be misread is not answered as if it were read.
+    one_host(request).map_err(ProxyError::MalformedRequest)?;
     // Not served: CONNECT would make us an open relay, TRACE would show the fields that we add (RFC 9110, sections 9.3.6, 9.3.8).
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ProxyError::MethodRefused);
@@ -22,9 +24,9 @@ pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), 
     if target as u64 > limits.uri_max.0 {
         return Err(ProxyError::UriTooLong);
     }
-    // hyper looks at the limit while a head is incomplete; one that came whole in a large read has passed it.
-    let read = request.body().connection().map_or(0, |connection| connection.head_bytes());
-    if read > limits.request_head_max.0 && head_size(request) > limits.request_head_max.0 {
+    // That of HTTP/1.1 has been measured as it came.
+    let packed = request.body().connection().is_some_and(|connection| connection.is_http2());
+    if packed && head_size(request) > limits.request_head_max.0 {
         return Err(ProxyError::HeadTooLarge);
     }
     if request.headers().len() > limits.headers_max {
@@ -50,11 +52,21 @@ fn count_down(request: &mut Request<Body>) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Bytes of a head as it came, white space that hyper has dropped left out.
+/// Bytes of a head as HTTP/1.1 would write it.
 fn head_size(request: &Request<Body>) -> u64 {
     let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
     (request.method().as_str().len() + target + " HTTP/1.1\r\n\r\n".len() + 1 + fields) as u64
+}
+
+/// RFC 9112, section 3.2: one `Host` in HTTP/1.1, never two.
+fn one_host(request: &Request<Body>) -> Result<(), MalformedRequest> {
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    match (lines.next(), lines.next()) {
+        (_, Some(_)) => Err(MalformedRequest::HostTwice),
+        (None, None) if request.version() == Version::HTTP_11 => Err(MalformedRequest::HostMissing),
+        _ => Ok(()),
+    }
 }
 
 fn check_host(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
@@ -66,25 +78,19 @@ fn check_host(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| MalformedRequest::HostMalformed)?;
         let http2 = request.version() == Version::HTTP_2;
         match request.headers().get(header::HOST) {
-            None if request.version() == Version::HTTP_11 => return Err(MalformedRequest::HostMissing),
             // RFC 9113, section 8.3.1: they must be the same. A server that believes the other one would serve somebody else.
             Some(said) if http2 && !said.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
                 return Err(MalformedRequest::AuthorityMismatch);
             }
             _ => {}
         }
-        if request.headers().get_all(header::HOST).iter().count() > 1 {
-            return Err(MalformedRequest::HostTwice);
-        }
         request.headers_mut().insert(header::HOST, host);
     }
-    let mut lines = request.headers().get_all(header::HOST).iter();
-    match (lines.next(), lines.next()) {
-        (Some(_), Some(_)) => Err(MalformedRequest::HostTwice),
-        (Some(host), None) if is_authority(host.as_bytes()) => Ok(()),
-        (Some(_), None) => Err(MalformedRequest::HostMalformed),
-        (None, _) if request.version() < Version::HTTP_11 => Ok(()),
-        (None, _) => Err(MalformedRequest::HostMissing),
+    match request.headers().get(header::HOST) {
+        Some(host) if is_authority(host.as_bytes()) => Ok(()),
+        Some(_) => Err(MalformedRequest::HostMalformed),
+        None if request.version() < Version::HTTP_11 => Ok(()),
+        None => Err(MalformedRequest::HostMissing),
     }
 }
 

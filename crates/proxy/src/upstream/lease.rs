@@ -1,7 +1,8 @@
 //! What a request has of a connection to an endpoint, from its head to the last byte of its answer.
 
-use super::{attempt::Failure, connect, http1::Decoder, http2, identity::Identity, pool};
+use super::{attempt::Failure, connect, http2, identity::Identity, pool};
 use crate::{
+    codec::Decoder,
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Timer, Worker},
 };

@@ -5,13 +5,14 @@
 
 use super::{
     attempt::Sent,
-    http1::{self, Broken, Decoder},
+    http1::{self, Broken},
     http2::Connections,
     identity::Identity,
     patience::Patience,
 };
 use crate::{
     body::Body,
+    codec::Decoder,
     worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;

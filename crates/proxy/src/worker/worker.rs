@@ -1,16 +1,17 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
 use super::{handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
-use crate::{error::ProxyError, filter::CustomFilter, malformed::Heard};
+use crate::{codec::READ_MAX, error::ProxyError, filter::CustomFilter};
 use bytes::BytesMut;
 use evenkeel_balance::Rng;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
+use http::HeaderMap;
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Ticks between two looks at idle connections: half a second, so that one whose time is over is closed before its endpoint, which keeps it
@@ -22,6 +23,25 @@ const SPARE_HEADS_MAX: usize = 256;
 
 /// Bytes of such a buffer. That of a larger head is not worth keeping.
 const SPARE_HEAD_SIZE: usize = 4096;
+
+/// Fields that such a map has room for.
+const SPARE_FIELDS_SIZE: usize = 64;
+
+/// A time, written; and when it was, in milliseconds of the worker's clock.
+#[derive(Clone, Copy)]
+struct Date {
+    at: u64,
+    text: [u8; 29],
+}
+
+impl Date {
+    fn at(now: u64) -> Self {
+        let mut text = [b' '; 29];
+        let written = httpdate::fmt_http_date(SystemTime::now());
+        text.copy_from_slice(written.as_bytes());
+        Self { at: now, text }
+    }
+}
 
 /// Filters of the embedding program, by name.
 pub(crate) type CustomFilters = HashMap<Arc<str>, Rc<dyn CustomFilter>>;
@@ -52,10 +72,13 @@ pub(crate) struct Worker {
     until_sweep: Cell<u32>,
     /// Empty buffers, for the heads of the next requests to be remembered in.
     spare_heads: RefCell<Vec<Vec<u8>>>,
-    /// The head that a client has sent last.
-    pub(crate) asked: Heard,
-    /// What endpoints send is read into this.
+    /// What peers send is read into this.
     read_buffer: RefCell<BytesMut>,
+    /// And no more of it at once.
+    read_max: Cell<usize>,
+    /// Empty maps with room, for the fields of the next requests.
+    spare_fields: RefCell<Vec<HeaderMap>>,
+    date: Cell<Date>,
     pub(crate) handshakes: Rc<Handshakes>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
@@ -90,8 +113,10 @@ impl Worker {
             custom,
             until_sweep: Cell::new(0),
             spare_heads: RefCell::default(),
-            asked: Heard::default(),
             read_buffer: RefCell::default(),
+            read_max: Cell::new(READ_MAX),
+            spare_fields: RefCell::default(),
+            date: Cell::new(Date { at: u64::MAX, text: [0; 29] }),
         })
     }
 
@@ -114,6 +139,19 @@ impl Worker {
         self.read_buffer.borrow_mut()
     }
 
+    /// Bytes of one read.
+    pub(crate) fn read_max(&self) -> usize {
+        self.read_max.get()
+    }
+
+    /// Does something in which no more than so many bytes are read at once: whoever wants them has no room for more.
+    pub(crate) fn reading_at_most<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+        let before = self.read_max.replace(bytes);
+        let done = work();
+        self.read_max.set(before);
+        done
+    }
+
     /// An empty buffer, with room if there was one before.
     pub(crate) fn spare_head(&self) -> Vec<u8> {
         self.spare_heads.borrow_mut().pop().unwrap_or_default()
@@ -126,6 +164,30 @@ impl Worker {
         if spare.len() < SPARE_HEADS_MAX && head.capacity() <= SPARE_HEAD_SIZE {
             spare.push(head);
         }
+    }
+
+    /// An empty map, with room if there was one before.
+    pub(crate) fn spare_fields(&self) -> HeaderMap {
+        self.spare_fields.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a map's memory for the next request.
+    pub(crate) fn take_back_fields(&self, mut fields: HeaderMap) {
+        let mut spare = self.spare_fields.borrow_mut();
+        if spare.len() < SPARE_HEADS_MAX && (1..=SPARE_FIELDS_SIZE).contains(&fields.capacity()) {
+            fields.clear();
+            spare.push(fields);
+        }
+    }
+
+    /// Now, as `Date` has it (RFC 9110, section 6.6.1); a tick old at most.
+    pub(crate) fn date(&self) -> [u8; 29] {
+        let mut date = self.date.get();
+        if date.at != self.timers.now() {
+            date = Date::at(self.timers.now());
+            self.date.set(date);
+        }
+        date.text
     }
 
     /// Whether requests are logged.

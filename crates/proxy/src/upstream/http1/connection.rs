@@ -4,33 +4,27 @@
 //! into a buffer that belongs to the worker; what is small is copied out of it, so that a thousand waiting connections have no buffers.
 
 use super::{
-    body::{BodyFault, Decoder, Part},
     head::{self, HeadFault},
     idle::Noticed,
-    output::Output,
+    request,
 };
-use crate::{body::Body, worker::Worker};
-use bytes::{Bytes, BytesMut};
+use crate::{
+    body::Body,
+    codec::{BodyFault, Decoder, Input, Output, Part, Seen},
+    worker::Worker,
+};
+use bytes::Bytes;
 use evenkeel_net::Stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use std::{
     cell::{Cell, RefCell},
     io,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::{io::AsyncWrite, sync::watch};
-use tokio_util::io::poll_read_buf;
-
-/// Bytes of one read: as fast as twice as much for large answers, and half the price of a client that takes nothing
-/// (docs/decisions/0006).
-const READ_MAX: usize = 32 * 1024;
-
-/// Up to this, what was read is copied out of the worker's buffer; more is taken with the buffer, which is then made anew.
-const COPY_MAX: usize = 8 * 1024;
+use tokio::sync::watch;
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +46,7 @@ pub(crate) enum Broken {
 /// A connection to an endpoint.
 pub(crate) struct Connection {
     stream: RefCell<Stream>,
-    /// What was read and not yet taken.
-    input: RefCell<Bytes>,
+    input: Input,
     output: RefCell<Output>,
     /// Bytes of the request at hand that were written, and whether any of its answer was read.
     written: Cell<u64>,
@@ -72,8 +65,7 @@ pub(crate) struct Connection {
 pub(crate) struct Asked {
     to_head: bool,
     agreed: Option<watch::Sender<bool>>,
-    /// Bytes of an incomplete head that are known to have no end.
-    seen: usize,
+    seen: Seen,
 }
 
 impl Asked {
@@ -88,7 +80,7 @@ impl Connection {
         let (noticed, waker) = Noticed::new(worker.timers.begun());
         Rc::new(Self {
             stream: RefCell::new(stream),
-            input: RefCell::default(),
+            input: Input::default(),
             output: RefCell::default(),
             written: Cell::default(),
             heard: Cell::default(),
@@ -108,11 +100,11 @@ impl Connection {
         worker: &Worker,
     ) -> Asked {
         let to_head = *request.method() == Method::HEAD;
-        self.output.replace(Output::of(request, worker.spare_head()));
+        self.output.replace(request::output(request, worker.spare_head()));
         self.written.set(0);
         self.heard.set(false);
         self.sent.set(false);
-        Asked { to_head, agreed, seen: 0 }
+        Asked { to_head, agreed, seen: Seen::default() }
     }
 
     /// Writes the request and waits for the head of its answer, whose fields it puts into `fields`.
@@ -138,17 +130,17 @@ impl Connection {
 
     /// The head of the final answer, if all of it is there.
     fn take_head(&self, asked: &mut Asked, fields: &mut HeaderMap) -> Result<Option<Response<Decoder>>, HeadFault> {
-        let mut input = self.input.borrow_mut();
+        let mut input = self.input.bytes();
         loop {
-            if input.is_empty() || (asked.seen > 0 && !ends_within(&input, asked.seen)) {
-                asked.seen = input.len();
+            if !asked.seen.may_end(&input) {
+                asked.seen = Seen::all(&input);
                 return if input.len() > head::HEAD_MAX { Err(HeadFault::TooLong) } else { Ok(None) };
             }
             let Some(head) = head::read(&mut input, asked.to_head, fields)? else {
-                asked.seen = input.len();
+                asked.seen = Seen::all(&input);
                 return Ok(None);
             };
-            asked.seen = 0;
+            asked.seen = Seen::default();
             if head.status == StatusCode::CONTINUE {
                 asked.agreed.iter().for_each(|agreed| {
                     agreed.send_replace(true);
@@ -176,7 +168,7 @@ impl Connection {
         worker: &Worker,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
-            let part = body.next(&mut self.input.borrow_mut());
+            let part = body.next(&mut self.input.bytes());
             match part {
                 Err(fault) => return Poll::Ready(Some(Err(fault.into()))),
                 Ok(Part::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -203,7 +195,8 @@ impl Connection {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Request)),
                 body => body,
             };
-            match ready!(self.poll_write(&mut output, cx)) {
+            let wrote = |bytes| self.written.set(self.written.get() + bytes as u64);
+            match ready!(output.poll_write(&mut *self.stream.borrow_mut(), cx, wrote)) {
                 Ok(()) => {}
                 // An endpoint that answers early and closes (413, 401) makes our writing fail while its answer is here to be
                 // read. If there is none, reading will fail as well.
@@ -223,34 +216,12 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all that waits.
-    fn poll_write(&self, output: &mut Output, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut stream = self.stream.borrow_mut();
-        while output.waits() {
-            let slices = output.slices();
-            let here = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
-            let upto = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(0);
-            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[here..=upto]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written.set(self.written.get() + written as u64);
-            output.wrote(written);
-        }
-        Pin::new(&mut *stream).poll_flush(cx)
-    }
-
     /// Reads more; 0: the endpoint has closed the connection.
     fn poll_read(&self, cx: &mut Context<'_>, worker: &Worker) -> Poll<io::Result<usize>> {
-        let mut buffer = worker.read_buffer();
-        buffer.reserve(READ_MAX);
-        let result = poll_read_buf(Pin::new(&mut *self.stream.borrow_mut()), cx, &mut *buffer);
+        let result = self.input.poll_read(&mut *self.stream.borrow_mut(), cx, worker);
         match result {
             Poll::Ready(Ok(0) | Err(_)) => self.spent.set(true),
-            Poll::Ready(Ok(_)) => {
-                self.heard.set(true);
-                keep(&mut self.input.borrow_mut(), &mut buffer);
-            }
+            Poll::Ready(Ok(_)) => self.heard.set(true),
             Poll::Pending => {}
         }
         result
@@ -280,12 +251,12 @@ impl Connection {
 
     /// What was read and not understood.
     pub(in crate::upstream) fn unread(&self) -> Bytes {
-        self.input.borrow().clone()
+        self.input.bytes().clone()
     }
 
     /// The answer is read to its end. Whether another request may follow; then it waits for that, and notices what happens meanwhile.
     pub(in crate::upstream) fn rests(&self, worker: &Worker) -> bool {
-        if self.spent.get() || self.is_sending() || !self.input.borrow().is_empty() {
+        if self.spent.get() || self.is_sending() || !self.input.is_empty() {
             return false;
         }
         // What was read may be held by nobody but this.
@@ -310,25 +281,6 @@ impl Connection {
 
     /// The socket, which from now on carries something else, and what was read of that.
     pub(in crate::upstream) fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream.into_inner(), self.input.into_inner())
+        (self.stream.into_inner(), self.input.take())
     }
-}
-
-/// Moves what was read out of the worker's buffer.
-fn keep(input: &mut Bytes, buffer: &mut BytesMut) {
-    if !input.is_empty() {
-        *input = [&input[..], &buffer[..]].concat().into();
-        buffer.clear();
-    } else if buffer.len() <= COPY_MAX {
-        *input = Bytes::copy_from_slice(buffer);
-        buffer.clear();
-    } else {
-        *input = buffer.split().freeze();
-    }
-}
-
-/// Whether an empty line may end behind the first `seen` bytes.
-fn ends_within(input: &[u8], seen: usize) -> bool {
-    let new = &input[seen.saturating_sub(3).min(input.len())..];
-    new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n")
 }

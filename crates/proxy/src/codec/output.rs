@@ -1,34 +1,31 @@
-//! What is still to be written of a request: its head, and its body as it comes.
+//! What is still to be written of a message: its head, and its body as it comes.
 //!
 //! A head waits for the first part of a body that is there already, so that both leave in one system call.
 
-use super::head;
-use crate::{
-    body::Body,
-    request::{lists, plain_length},
-    worker::Worker,
-};
+use super::fields;
+use crate::{body::Body, request::lists, worker::Worker};
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame};
 use std::{
-    io::IoSlice,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use tokio::io::AsyncWrite;
 
 /// The end of a chunk, that of a body, and both.
 const CRLF: &[u8] = b"\r\n";
 const LAST: &[u8] = b"0\r\n\r\n";
 const CRLF_LAST: &[u8] = b"\r\n0\r\n\r\n";
 
-/// The body of a request ended early, or is not as long as was said.
+/// The body ended early, or is not as long as was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut;
+pub(crate) struct Cut;
 
 /// What is still to be written. In this order: `head` from `at` on, `data`, `tail`.
 #[derive(Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     head: Vec<u8>,
     at: usize,
     data: Bytes,
@@ -37,58 +34,44 @@ pub(super) struct Output {
     framing: Framing,
 }
 
-/// How the end of the body is told.
-#[derive(Default)]
-enum Framing {
+/// How the end of a body is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Framing {
     /// By its length, of which so much is left.
     Length(u64),
     /// By a last chunk, and trailers that were announced in these fields.
     Chunked { announced: Vec<HeaderValue> },
+    /// By the end of the connection.
+    UntilClose,
+    /// There is no body.
     #[default]
     None,
 }
 
 impl Output {
-    /// All of a request, whose body it takes. `bytes` is an empty buffer.
-    pub(super) fn of(request: &mut Request<Body>, mut bytes: Vec<u8>) -> Self {
-        let body = std::mem::take(request.body_mut());
-        let mut untold = None;
-        // What the head says is what must follow, also when the body has turned out to be empty since it was made.
-        let framing = if request.headers().contains_key(header::TRANSFER_ENCODING) {
-            Framing::Chunked { announced: request.headers().get_all(header::TRAILER).iter().cloned().collect() }
-        } else if let Some(told) = plain_length(request.headers()) {
-            match told.to_str().ok().and_then(|told| told.parse().ok()) {
-                Some(0) | None => Framing::None,
-                Some(length) => Framing::Length(length),
-            }
-        } else if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
-            untold = Some(length);
-            Framing::Length(length)
-        } else {
-            Framing::None
-        };
-        head::write(request, untold, &mut bytes);
-        let body = (!matches!(framing, Framing::None)).then_some(body);
-        Self { head: bytes, body, framing, ..Self::default() }
+    /// A head, and the body that it has announced so.
+    pub(crate) fn new(head: Vec<u8>, body: Body, framing: Framing) -> Self {
+        let body = (framing != Framing::None).then_some(body);
+        Self { head, body, framing, ..Self::default() }
     }
 
     /// Whether bytes wait to be written.
-    pub(super) fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.at < self.head.len() || !self.data.is_empty() || !self.tail.is_empty()
     }
 
     /// Whether there is nothing more to come either.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.body.is_none()
     }
 
     /// What waits, for one write.
-    pub(super) fn slices(&self) -> [IoSlice<'_>; 3] {
+    fn slices(&self) -> [IoSlice<'_>; 3] {
         [IoSlice::new(&self.head[self.at..]), IoSlice::new(&self.data), IoSlice::new(self.tail)]
     }
 
     /// So many bytes of it were written.
-    pub(super) fn wrote(&mut self, mut bytes: usize) {
+    fn wrote(&mut self, mut bytes: usize) {
         let of_head = bytes.min(self.head.len() - self.at);
         self.at += of_head;
         bytes -= of_head;
@@ -102,13 +85,34 @@ impl Output {
     }
 
     /// Nothing more is written. Gives the buffer back to its worker.
-    pub(super) fn end(&mut self, worker: &Worker) {
+    pub(crate) fn end(&mut self, worker: &Worker) {
         worker.take_back_head(std::mem::take(&mut self.head));
         *self = Self::default();
     }
 
+    /// Writes all that waits.
+    pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        to: &mut W,
+        cx: &mut Context<'_>,
+        mut wrote: impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        while self.waits() {
+            let slices = self.slices();
+            let here = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
+            let upto = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(0);
+            let written = ready!(Pin::new(&mut *to).poll_write_vectored(cx, &slices[here..=upto]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            wrote(written);
+            self.wrote(written);
+        }
+        Pin::new(to).poll_flush(cx)
+    }
+
     /// Asks for the next part of the body. Pending: it is not here yet; all that waits has to be written all the same.
-    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+    pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         while self.data.is_empty() && self.tail.is_empty() {
             let Some(body) = &mut self.body else { break };
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -142,7 +146,7 @@ impl Output {
                 hexadecimal(data.len(), &mut self.head);
                 self.tail = CRLF;
             }
-            Framing::None => {}
+            Framing::UntilClose | Framing::None => {}
         }
         self.data = data;
         if last { self.ends(true) } else { Ok(()) }
@@ -167,7 +171,7 @@ impl Output {
         self.head.extend_from_slice(b"0\r\n");
         let known = |name: &HeaderName| announced.iter().any(|line| lists(line, name.as_str()));
         for (name, value) in trailers.iter().filter(|(name, _)| known(name)) {
-            head::write_field(name, value, &mut self.head);
+            fields::write(name, value, &mut self.head);
         }
         self.tail = CRLF;
     }
@@ -186,47 +190,6 @@ fn hexadecimal(size: usize, bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::Waker;
-
-    /// All that leaves of a request with this field and body.
-    fn leaves(field: (&'static str, &'static str), body: Body) -> Result<String, Cut> {
-        let mut request = Request::new(body);
-        request.headers_mut().insert(field.0, HeaderValue::from_static(field.1));
-        let (mut output, mut bytes) = (Output::of(&mut request, Vec::new()), Vec::new());
-        loop {
-            let Poll::Ready(asked) = output.poll_body(&mut Context::from_waker(Waker::noop())) else {
-                panic!("it is there")
-            };
-            asked?;
-            if !output.waits() {
-                assert!(output.is_whole());
-                return Ok(String::from_utf8(bytes).unwrap());
-            }
-            // One byte at a time, as from a socket that is nearly full.
-            let next = output.slices().iter().find_map(|slice| slice.first().copied()).unwrap();
-            bytes.push(next);
-            output.wrote(1);
-        }
-    }
-
-    #[test]
-    fn what_follows_a_head_is_what_it_says() {
-        let full = || Body::from("hello".to_owned());
-        let head = "GET / HTTP/1.1\r\n";
-        for (field, body, left) in [
-            (("x", "y"), Body::empty(), Ok("x: y\r\n\r\n")),
-            (("x", "y"), full(), Ok("x: y\r\ncontent-length: 5\r\n\r\nhello")),
-            (("content-length", "5"), full(), Ok("content-length: 5\r\n\r\nhello")),
-            (("content-length", "0"), Body::empty(), Ok("content-length: 0\r\n\r\n")),
-            (("transfer-encoding", "chunked"), full(), Ok("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")),
-            (("transfer-encoding", "chunked"), Body::empty(), Ok("transfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
-            (("content-length", "4"), full(), Err(Cut)),
-            (("content-length", "6"), full(), Err(Cut)),
-            (("content-length", "6"), Body::empty(), Err(Cut)),
-        ] {
-            assert_eq!(leaves(field, body), left.map(|left| format!("{head}{left}")), "{field:?}");
-        }
-    }
 
     #[test]
     fn a_chunks_size_is_written_in_hexadecimal() {

@@ -1,9 +1,9 @@
-//! What follows the head of an answer: where its body ends (RFC 9112, sections 6 and 7).
+//! What follows a head: where its body ends (RFC 9112, sections 6 and 7).
 //!
 //! Pure: takes bytes out of what was read and says what they are. Chunks are read as the grammar has them, for two parsers that forgive
 //! differently read two messages.
 
-use super::head::has_whole_lines;
+use super::fields::has_whole_lines;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -29,7 +29,20 @@ pub(crate) enum BodyFault {
 
 /// Where in a body we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Decoder(State);
+pub(crate) struct Decoder {
+    state: State,
+    blanks: Blanks,
+}
+
+/// What blanks behind a chunk's size are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blanks {
+    /// An extension that follows (RFC 9112, section 7.1.1), or nothing. There are servers that fill a size up with them, and HAProxy takes
+    /// them too (`h1_parse_chunk_size`); no parser finds a digit there.
+    Any,
+    /// An extension that follows. Nobody's client fills sizes up.
+    Extensions,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,8 +55,7 @@ enum State {
         digits: u8,
         extensions: u32,
     },
-    /// Behind the size: blanks, before an extension or for nothing. There are servers that fill a size up with them, and HAProxy takes
-    /// them too (`h1_parse_chunk_size`); no parser finds a digit there.
+    /// Behind the size: blanks.
     Blank {
         size: u64,
         extensions: u32,
@@ -75,7 +87,7 @@ enum State {
 
 /// What the next bytes are.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Data(Bytes),
     Trailers(HeaderMap),
     End,
@@ -86,26 +98,36 @@ pub(super) enum Part {
 impl Decoder {
     /// So many bytes.
     pub(crate) fn length(length: u64) -> Self {
-        Self(if length == 0 { State::End } else { State::Length(length) })
+        Self::at(if length == 0 { State::End } else { State::Length(length) })
     }
 
+    /// Chunks of an endpoint.
     pub(crate) fn chunked() -> Self {
-        Self(State::Size { size: 0, digits: 0, extensions: 0 })
+        Self::at(State::Size { size: 0, digits: 0, extensions: 0 })
+    }
+
+    /// Chunks of a client.
+    pub(crate) fn chunked_strictly() -> Self {
+        Self { blanks: Blanks::Extensions, ..Self::chunked() }
     }
 
     /// Until the endpoint closes the connection.
     pub(crate) fn until_close() -> Self {
-        Self(State::UntilClose)
+        Self::at(State::UntilClose)
+    }
+
+    fn at(state: State) -> Self {
+        Self { state, blanks: Blanks::Any }
     }
 
     /// Whether nothing more belongs to it.
     pub(crate) fn is_end(self) -> bool {
-        self.0 == State::End
+        self.state == State::End
     }
 
     /// Bytes to come, where that is known.
     pub(crate) fn left(self) -> Option<u64> {
-        match self.0 {
+        match self.state {
             State::Length(left) => Some(left),
             State::End => Some(0),
             _ => None,
@@ -113,9 +135,9 @@ impl Decoder {
     }
 
     /// The endpoint has closed the connection; whether that is the end of the body.
-    pub(super) fn closed(&mut self) -> bool {
-        if self.0 == State::UntilClose {
-            self.0 = State::End;
+    pub(crate) fn closed(&mut self) -> bool {
+        if self.state == State::UntilClose {
+            self.state = State::End;
         }
         self.is_end()
     }
@@ -124,9 +146,9 @@ impl Decoder {
     ///
     /// # Errors
     /// It is no body.
-    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
+    pub(crate) fn next(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
         loop {
-            match self.0 {
+            match self.state {
                 State::End => return Ok(Part::End),
                 State::Trailers => return self.trailers(input),
                 _ if input.is_empty() => return Ok(Part::Unknown),
@@ -138,12 +160,34 @@ impl Decoder {
                 }
                 State::Data { left, extensions } => {
                     let (data, left) = take(input, left);
-                    self.0 = if left == 0 { State::DataCr { extensions } } else { State::Data { left, extensions } };
+                    self.state =
+                        if left == 0 { State::DataCr { extensions } } else { State::Data { left, extensions } };
+                    self.look_ahead(input);
                     return Ok(Part::Data(data));
                 }
-                between => self.0 = step(between, input.get_u8())?,
+                between => self.state = step(between, input.get_u8(), self.blanks)?,
             }
         }
+    }
+
+    /// Goes on to the next chunk or to the end as far as that is there, so that whoever sends this chunk on knows whether it is the last.
+    /// What is wrong there is found when it is its turn.
+    fn look_ahead(&mut self, input: &mut Bytes) {
+        let (mut ahead, mut at) = (self.state, 0);
+        while !matches!(ahead, State::Data { .. } | State::Trailers) {
+            let Some(byte) = input.get(at) else { return };
+            let Ok(next) = step(ahead, *byte, self.blanks) else { return };
+            (ahead, at) = (next, at + 1);
+        }
+        if ahead == State::Trailers {
+            // Others than none are read in their turn.
+            if !input[at..].starts_with(b"\r\n") {
+                return;
+            }
+            (ahead, at) = (State::End, at + 2);
+        }
+        self.state = ahead;
+        input.advance(at);
     }
 
     fn trailers(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
@@ -162,18 +206,19 @@ impl Decoder {
             trailers.append(name, value);
         }
         input.advance(length);
-        self.0 = State::End;
+        self.state = State::End;
         Ok(if trailers.is_empty() { Part::End } else { Part::Trailers(trailers) })
     }
 }
 
 /// One byte of what is between chunks.
-fn step(state: State, byte: u8) -> Result<State, BodyFault> {
+fn step(state: State, byte: u8, blanks: Blanks) -> Result<State, BodyFault> {
     let extended = |extensions: u32| match extensions + 1 {
         EXTENSIONS_MAX => Err(BodyFault::Extension),
         more => Ok(more),
     };
     Ok(match (state, byte) {
+        (State::Blank { .. }, b'\r') if blanks == Blanks::Extensions => return Err(BodyFault::Size),
         (State::Size { size, digits, extensions }, digit) if digit.is_ascii_hexdigit() => {
             // Sixteen fill what we count with; leading zeros beyond that are no number that anybody means.
             let digit = char::from(digit).to_digit(16).ok_or(BodyFault::Size)?;
@@ -308,6 +353,28 @@ mod tests {
             assert_eq!(chunks(bytes).unwrap_err(), fault, "{bytes:.40?}");
         }
         assert_eq!(chunks("ffffffffffffffff\r\nx").unwrap(), None, "as many as can be counted");
+    }
+
+    #[test]
+    fn blanks_behind_a_clients_size_lead_to_an_extension() {
+        let read = |bytes: &str| read(Decoder::chunked_strictly(), bytes.as_bytes(), 2);
+        assert_eq!(read("5 \r\nhello\r\n0\r\n\r\n").unwrap_err(), BodyFault::Size);
+        assert_eq!(read("5\t;a\r\nhello\r\n0\r\n\r\n").unwrap().unwrap().0, b"hello");
+    }
+
+    #[test]
+    fn a_chunk_is_known_to_be_the_last_when_the_end_is_there() {
+        for (bytes, last) in [
+            (&b"5\r\nhello\r\n0\r\n\r\nGET"[..], true),
+            (b"5\r\nhello\r\n0\r\n\r", false),
+            (b"5\r\nhello\r\n0\r\nX: y\r\n\r\n", false),
+            (b"5\r\nhello\r\n1\r\n!", false),
+            (b"5\r\nhello\r\n!", false),
+        ] {
+            let (mut decoder, mut input) = (Decoder::chunked(), Bytes::from_static(bytes));
+            assert!(matches!(decoder.next(&mut input), Ok(Part::Data(data)) if data == "hello"));
+            assert_eq!(decoder.is_end(), last, "{bytes:?}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,112 @@
+//! An answer as it leaves: its head, and how its body ends (RFC 9112, section 6). Pure.
+
+use crate::{
+    body::Body,
+    codec::{self, Framing, Output},
+    request::lists,
+};
+use http::{Response, StatusCode, Version, header};
+use http_body::Body as _;
+
+/// What of a request decides over the form of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) version: Version,
+    /// By HEAD.
+    pub(super) to_head: bool,
+    /// Its client takes trailers.
+    pub(super) trailers: bool,
+    /// Its client wants to use the connection again.
+    pub(super) keeps: bool,
+}
+
+/// All of an answer, whose body it takes; and whether the connection ends with it, as `last` wants or because there is no other way to say
+/// where it ends. `bytes` is an empty buffer, `date` the time for an answer without one.
+pub(super) fn output(
+    response: &mut Response<Body>,
+    asked: Asked,
+    mut last: bool,
+    date: &[u8],
+    mut bytes: Vec<u8>,
+) -> (Output, bool) {
+    let body = std::mem::take(response.body_mut());
+    let status = response.status();
+    let old = asked.version < Version::HTTP_11;
+    begin(status, old, &mut bytes);
+    let mut found = Found::default();
+    for (name, value) in response.headers() {
+        if *name == header::CONNECTION {
+            found.connection = true;
+            last |= lists(value, "close");
+        } else if *name == header::CONTENT_LENGTH {
+            // A second one says the same, or is none.
+            if found.length.is_some() {
+                continue;
+            }
+            found.length = value.to_str().ok().and_then(|length| length.parse().ok());
+        } else if *name == header::TRANSFER_ENCODING {
+            // It is ours to say.
+            continue;
+        }
+        found.date |= *name == header::DATE;
+        codec::write(name, value, &mut bytes);
+    }
+    let framing = frame(response, &body, asked, found.length, &mut bytes);
+    last |= framing == Framing::UntilClose;
+    if !found.date && !status.is_informational() {
+        bytes.extend_from_slice(b"date: ");
+        bytes.extend_from_slice(date);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    // RFC 9112, section 9.3: what the version alone would say the other way round.
+    if !found.connection && last && !old {
+        bytes.extend_from_slice(b"connection: close\r\n");
+    } else if !found.connection && !last && old {
+        bytes.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    (Output::new(bytes, body, framing), last)
+}
+
+/// What stands in a head already.
+#[derive(Default)]
+struct Found {
+    connection: bool,
+    length: Option<u64>,
+    date: bool,
+}
+
+/// The first line. A client of HTTP/1.0 is answered in its own version, so that it expects no chunks and no kept connection.
+pub(super) fn begin(status: StatusCode, old: bool, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    bytes.extend_from_slice(status.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// How the end of the body is told; adds the field that says it. `told`: the length that the head has already.
+fn frame(response: &Response<Body>, body: &Body, asked: Asked, told: Option<u64>, bytes: &mut Vec<u8>) -> Framing {
+    let status = response.status();
+    // RFC 9112, section 6.3, rule 1.
+    if asked.to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    {
+        return Framing::None;
+    }
+    let exact = body.size_hint().exact();
+    if told.is_none()
+        && let Some(length) = exact
+    {
+        codec::write_length(length, bytes);
+    }
+    match told.or(exact) {
+        Some(0) => Framing::None,
+        Some(length) => Framing::Length(length),
+        None if asked.version < Version::HTTP_11 => Framing::UntilClose,
+        None => {
+            bytes.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            let lines = response.headers().get_all(header::TRAILER).iter();
+            Framing::Chunked { announced: if asked.trailers { lines.cloned().collect() } else { Vec::new() } }
+        }
+    }
+}
