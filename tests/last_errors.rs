@@ -159,7 +159,7 @@ async fn a_malformed_response_is_shown_with_its_endpoint() {
 }
 
 #[tokio::test]
-async fn a_malformed_body_is_shown_without_a_head() {
+async fn of_a_malformed_body_the_bytes_are_shown_from_the_first_that_is_wrong() {
     let origin =
         RawOrigin::start(Script::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n"))
             .await;
@@ -170,12 +170,14 @@ async fn a_malformed_body_is_shown_without_a_head() {
     assert!(!wire.response().await.is_complete());
 
     let last = &shown(&proxy, "responses", 1).await[0];
-    assert_eq!((&last["cause"], &last["head"]), (&"the response's body is malformed".into(), &Value::Null), "{last}");
+    assert_eq!(last["cause"], "the response's body is malformed", "{last}");
+    assert_eq!((&last["head"]["bytes"], &last["head"]["offset"]), (&"x\\r\\n".into(), &0.into()), "{last}");
 
     let (proxy, _origin) = started().await;
     Wire::exchange(proxy.web(), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n").await;
     let last = &shown(&proxy, "requests", 1).await[0];
-    assert_eq!((&last["cause"], &last["head"]), (&"the request's body is malformed".into(), &Value::Null), "{last}");
+    assert_eq!(last["cause"], "the request's body is malformed", "{last}");
+    assert_eq!((&last["head"]["bytes"], &last["head"]["offset"]), (&"xyz\\r\\n".into(), &0.into()), "{last}");
 }
 
 #[tokio::test]

@@ -32,6 +32,46 @@ async fn a_client_that_resets_while_it_waits_cancels_the_endpoints_request() {
 }
 
 #[tokio::test]
+async fn a_client_that_resets_behind_requests_that_it_sent_ahead_cancels_the_one_that_waits() {
+    let (proxy, origin) = slow().await;
+    let mut wire = asked(&proxy, &origin).await;
+    wire.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10)).await;
+
+    wire.reset();
+
+    is_written_down(&proxy, &origin).await;
+}
+
+#[tokio::test]
+async fn a_client_that_ended_its_side_and_is_served_may_still_go_and_cancels_its_request() {
+    let origin = Origin::http1().answers(Answer::echo().after(Duration::from_mins(10))).start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("half_closed_clients = \"serve\"").access_log().start().await;
+    let mut wire = asked(&proxy, &origin).await;
+    wire.finish().await;
+    wire.reset();
+    is_written_down(&proxy, &origin).await;
+
+    let wire = asked(&proxy, &origin).await;
+    wire.reset();
+    eventually("the endpoint's request is cancelled", || origin.cancelled() == 2).await;
+}
+
+#[tokio::test]
+async fn requests_that_were_sent_ahead_of_an_end_are_served_where_the_listener_says_so() {
+    let origin = Origin::http1().answers(Answer::text("patience").after(Duration::from_millis(50))).start().await;
+    let proxy = Proxy::with_upstream(&origin).listener("half_closed_clients = \"serve\"").start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)).await;
+    wire.finish().await;
+
+    for _ in 0..3 {
+        assert_eq!(wire.response().await.text(), "patience");
+    }
+    wire.closed().await;
+    assert_eq!(origin.requests(), 3);
+}
+
+#[tokio::test]
 async fn a_client_that_closes_while_it_waits_cancels_the_endpoints_request() {
     let (proxy, origin) = slow().await;
     drop(asked(&proxy, &origin).await);

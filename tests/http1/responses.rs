@@ -185,14 +185,40 @@ async fn the_answer_to_head_and_a_304_keep_their_length_and_have_no_body() {
 }
 
 #[tokio::test]
-async fn one_hundred_and_early_hints_do_not_disturb_the_answer() {
-    let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
-                  HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let (proxy, _origin) = answered(Script::answering(answer)).await;
+async fn early_hints_arrive_before_the_answer_is_there() {
+    let (gate, _) = watch::channel(false);
+    let script = Script::new()
+        .reads_request()
+        .sends("HTTP/1.1 100 Continue\r\n\r\n")
+        .sends("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-a\r\nX-A: 1\r\nContent-Length: 5\r\n\r\n")
+        .waits_for(&gate)
+        .sends("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let (proxy, _origin) = answered(script).await;
+    let mut wire = proxy.wire().await;
+    wire.send(GET).await;
 
-    let response = exchange(&proxy).await;
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    assert_eq!(String::from_utf8_lossy(&wire.bytes(hints.len()).await), hints);
+    gate.send_replace(true);
 
+    let response = wire.response().await;
     assert_eq!((response.status, response.text().as_str()), (200, "ok"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hints_for_ever_fills_no_memory() {
+    let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(900)).repeat(1000);
+    let script = Script::new().reads_request().sends(hint).sends("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let (proxy, _origin) = answered(script).await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+
+    let (bytes, _) = wire.rest().await;
+
+    let text = String::from_utf8_lossy(&bytes);
+    let hints = text.matches("HTTP/1.1 103").count();
+    assert!((10..30).contains(&hints), "{hints}");
+    assert!(text.ends_with("\r\n\r\nok"), "{}", &text[text.len() - 200..]);
 }
 
 #[tokio::test]

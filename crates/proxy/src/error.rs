@@ -1,6 +1,7 @@
 //! Why a request gets an answer of our own: who is at fault, and what the client is told.
 
 use evenkeel_model::{Address, UpstreamName};
+use evenkeel_net::ConnectError;
 use evenkeel_telemetry::Reason;
 use http::StatusCode;
 use std::{sync::Arc, time::Duration};
@@ -121,7 +122,7 @@ pub enum ProxyError {
         /// The last one tried.
         endpoint: Address,
         /// The last cause.
-        cause: evenkeel_net::ConnectError,
+        cause: ConnectError,
     },
     /// A connection could be made, but TLS did not come about.
     #[error("{endpoint}: {cause}")]
@@ -185,6 +186,7 @@ impl ProxyError {
             Self::Misdirected => Reason::Misdirected,
             Self::NoRoute => Reason::NoRoute,
             Self::NoEndpoint { .. } => Reason::NoEndpoint,
+            Self::ConnectFailed { cause: ConnectError::TimedOut { .. }, .. } => Reason::ConnectTimeout,
             Self::ConnectFailed { .. } => Reason::ConnectFailed,
             Self::TlsFailed { .. } => Reason::UpstreamTls,
             Self::UpstreamTimedOut { .. } => Reason::UpstreamTimeout,
@@ -213,11 +215,13 @@ impl ProxyError {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectFailed { cause: ConnectError::TimedOut { .. }, .. }
+            | Self::UpstreamTimedOut { .. }
+            | Self::TimeIsUp { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectFailed { .. }
             | Self::TlsFailed { .. }
             | Self::UpstreamReset { .. }
             | Self::MalformedResponse { .. } => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimedOut { .. } | Self::TimeIsUp { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Filter(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -18,6 +18,8 @@ pub(in crate::cases) struct Case {
     pub(super) with: Vec<&'static str>,
     /// Names that it has not.
     pub(super) without: Vec<&'static str>,
+    /// The statuses of 1xx that the client gets before.
+    pub(super) interim: Vec<u16>,
     /// The endpoint's connection is used again.
     pub(super) reused: bool,
     /// Where the code does less than the strictest reading of the RFCs asks for: why that is no danger.
@@ -51,6 +53,7 @@ pub(super) fn case(name: &'static str) -> Draft {
         outcome: Outcome::Cut,
         with: Vec::new(),
         without: Vec::new(),
+        interim: Vec::new(),
         reused: false,
         because: "",
     })
@@ -149,6 +152,12 @@ impl Case {
     /// The answer has no field of this name when it arrives.
     pub(super) fn without(mut self, name: &'static str) -> Self {
         self.without.push(name);
+        self
+    }
+
+    /// Before it, these 1xx arrive.
+    pub(super) fn behind(mut self, interim: &[u16]) -> Self {
+        self.interim = interim.to_vec();
         self
     }
 

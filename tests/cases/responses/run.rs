@@ -80,7 +80,7 @@ fn judge(case: &Case, heard: &Heard, arrived: &Arrived) -> Vec<String> {
             expect("the client's connection ended", heard.ended.to_string(), true.to_string());
         }
     }
-    expect("1xx for the client", format!("{:?}", heard.interim), "[]".to_owned());
+    expect("1xx for the client", format!("{:?}", heard.interim), format!("{:?}", case.interim));
     expect("what is no answer", format!("{:?}", heard.fault), "None".to_owned());
     let of_case = arrived.requests.iter().find(|(_, request)| request.word(1).starts_with("/case/"));
     let behind = arrived.requests.iter().rev().find(|(_, request)| request.word(1) == "/next");

@@ -89,7 +89,27 @@ fn bodiless() -> Vec<Case> {
         case("a 304 keeps its length and has no body")
             .sends("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"x\"\r\n\r\n")
             .relayed("304")
+            .with("content-length: 5")
             .with("etag: \"x\""),
+        case("a 304 with equal lengths keeps one of them")
+            .sends("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n")
+            .relayed("304")
+            .with("content-length: 5"),
+        case("the answer to HEAD with a list of lengths keeps one of them")
+            .to("HEAD")
+            .ok("Content-Length: 5, 5\r\n\r\n")
+            .relayed("200")
+            .with("content-length: 5"),
+        case("the answer to HEAD with leading noughts keeps its length")
+            .to("HEAD")
+            .ok("Content-Length: 005\r\n\r\n")
+            .relayed("200")
+            .with("content-length: 5"),
+        case("the answer to HEAD in chunks says no length")
+            .to("HEAD")
+            .ok("Transfer-Encoding: chunked\r\n\r\n")
+            .relayed("200")
+            .without("content-length"),
         case("a body behind a 304 reaches nobody")
             .sends("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello")
             .relayed_once("304"),
@@ -218,6 +238,8 @@ fn garbage() -> Vec<Case> {
         ("an answer with a status of letters is refused", "HTTP/1.1 2xx OK\r\nContent-Length: 0\r\n\r\n"),
         ("an answer with a negative status is refused", "HTTP/1.1 -20 OK\r\nContent-Length: 0\r\n\r\n"),
         ("an answer with a status below 100 is refused", "HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("an answer with a status of 600 is refused", "HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("an answer with a status of 999 is refused", "HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n"),
         ("an answer with a status of 000 is refused", "HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n"),
         ("an answer in HTTP/2.0 is refused", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ("an answer in HTTP/1.2 is refused", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -249,20 +271,29 @@ fn garbage() -> Vec<Case> {
 
 fn interim() -> Vec<Case> {
     let mut table = Vec::new();
-    for (name, before) in [
-        ("a 100 that nobody asked for is swallowed", "HTTP/1.1 100 Continue\r\n\r\n"),
-        ("a 102 is swallowed", "HTTP/1.1 102 Processing\r\n\r\n"),
-        ("a 103 is swallowed", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    for (name, before, passed_on) in [
+        ("a 100 that nobody asked for is swallowed", "HTTP/1.1 100 Continue\r\n\r\n", &[][..]),
+        ("a 102 is passed on", "HTTP/1.1 102 Processing\r\n\r\n", &[102]),
+        ("a 103 is passed on", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", &[103]),
+        ("a 103 with a length leaves without it", "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", &[103]),
+        ("a 103 with a coding leaves without it", "HTTP/1.1 103 X\r\nTransfer-Encoding: chunked\r\n\r\n", &[103]),
         (
-            "several 1xx are swallowed",
+            "several 1xx are passed on, without those that concern the connection",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 X\r\nLink: </a>\r\n\r\nHTTP/1.1 103 X\r\n\r\n",
+            &[103, 103],
         ),
     ] {
         let bytes = format!("{before}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        table.push(case(name).sends(bytes).relayed("200 [5] hello"));
+        table.push(case(name).sends(bytes).relayed("200 [5] hello").behind(passed_on));
     }
+    table.push(
+        case("a client of HTTP/1.0 is told nothing before its answer")
+            .asked_by_http10()
+            .sends("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+            .relayed("200 [5] hello"),
+    );
     for (name, bytes) in [
-        ("a 1xx and then no HTTP is refused", "HTTP/1.1 103 Early Hints\r\n\r\nnonsense\r\n\r\n"),
+        ("a 100 and then no HTTP is refused", "HTTP/1.1 100 Continue\r\n\r\nnonsense\r\n\r\n"),
         (
             "a 101 that nobody asked for is refused",
             "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: cow\r\n\r\n",
@@ -275,6 +306,13 @@ fn interim() -> Vec<Case> {
     ] {
         table.push(case(name).sends(bytes).then_closes().refused());
     }
+    table.push(
+        case("a 103 and then no HTTP is passed on and refused")
+            .sends("HTTP/1.1 103 Early Hints\r\n\r\nnonsense\r\n\r\n")
+            .then_closes()
+            .refused()
+            .behind(&[103]),
+    );
     table.push(
         case("a 1xx and then the end is a 502").sends("HTTP/1.1 100 Continue\r\n\r\n").then_closes().refused_as_reset(),
     );

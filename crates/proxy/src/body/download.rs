@@ -9,6 +9,7 @@ use super::{
     upload::{Fault, without_forbidden},
 };
 use crate::{
+    malformed,
     request::{End, Exchange},
     upstream::{Broken, Coming, Lease},
     worker::{Pace, Timer},
@@ -141,8 +142,11 @@ impl Download {
         reason: Reason,
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        drop(self.source.body_mut().lease.take());
+        let lease = self.source.body_mut().lease.take();
         if let Some(exchange) = exchange {
+            if reason == Reason::UpstreamProtocol {
+                malformed::response_body(lease.as_ref().and_then(Lease::unread).as_deref(), exchange);
+            }
             exchange.ends(End::Cut(reason));
             if self.close_delimited {
                 exchange.abort_connection();

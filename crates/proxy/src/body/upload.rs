@@ -48,7 +48,17 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct Upload(Rc<Shared>);
 
-type Agreement = Pin<Box<dyn Future<Output = ()>>>;
+/// What is waited for before the first byte is asked for.
+struct Agreement {
+    agreed: Pin<Box<dyn Future<Output = ()>>>,
+    timer: Timer,
+}
+
+impl Agreement {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.agreed.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { self.timer.poll(cx) }
+    }
+}
 
 struct Shared {
     incoming: RefCell<Joined<Incoming>>,
@@ -153,10 +163,10 @@ impl Upload {
     /// Asks for no byte before `agreed` becomes true or a second is over. RFC 9110, section 10.1.1: the wait must have an end, for there
     /// are servers that never send 100.
     pub(crate) fn wait_for(&self, mut agreed: watch::Receiver<bool>) {
-        let agreement = async move {
-            let _ = tokio::time::timeout(AGREEMENT_MAX, agreed.wait_for(|agreed| *agreed)).await;
-        };
-        self.0.agreement.replace(Some(Box::pin(agreement)));
+        let timer = self.0.connection.timer();
+        timer.set(AGREEMENT_MAX);
+        let agreed = Box::pin(async move { drop(agreed.wait_for(|agreed| *agreed).await) });
+        self.0.agreement.replace(Some(Agreement { agreed, timer }));
     }
 
     /// Bytes so far.
@@ -180,7 +190,7 @@ impl Upload {
     pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let shared = &*self.0;
         if let Some(agreement) = &mut *shared.agreement.borrow_mut() {
-            std::task::ready!(agreement.as_mut().poll(cx));
+            std::task::ready!(agreement.poll(cx));
         }
         shared.agreement.take();
         shared.begun.set(true);

@@ -165,7 +165,11 @@ impl Decoder {
                     self.look_ahead(input);
                     return Ok(Part::Data(data));
                 }
-                between => self.state = step(between, input.get_u8(), self.blanks)?,
+                between => {
+                    // What is no body stays where it is, to be shown.
+                    self.state = step(between, input[0], self.blanks)?;
+                    input.advance(1);
+                }
             }
         }
     }

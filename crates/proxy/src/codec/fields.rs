@@ -3,7 +3,7 @@
 use super::body::Decoder;
 use crate::request::lists;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// Fields of a head, where nothing else is said.
 pub(crate) const FIELDS_MAX: usize = 100;
@@ -70,8 +70,9 @@ pub(crate) struct Facts {
     pub(crate) coded: bool,
     pub(crate) otherwise_coded: bool,
     pub(crate) length: Option<u64>,
-    /// The length is said in a list.
+    /// The length is said in a list; or in another way than once and plainly.
     pub(crate) listed: bool,
+    pub(crate) odd: bool,
     /// `Connection` lists `close`, or `keep-alive`.
     pub(crate) closes: bool,
     pub(crate) keeps: bool,
@@ -94,6 +95,7 @@ impl Facts {
             14 if is(b"content-length") => {
                 // RFC 9112, section 6.3, rule 5: a list of equal numbers may be taken for one; others are a fault.
                 self.listed |= value.contains(&b',');
+                self.odd |= self.listed || self.length.is_some() || (value.len() > 1 && value[0] == b'0');
                 for length in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     let length = number(length).ok_or(FieldsFault::Length)?;
                     if self.length.replace(length).is_some_and(|before| before != length) {
@@ -122,6 +124,15 @@ fn number(digits: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Appends the first line of an answer. A client of HTTP/1.0 is answered in its own version, so that it expects no chunks and no kept connection.
+pub(crate) fn begin_answer(status: StatusCode, old: bool, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    bytes.extend_from_slice(status.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    bytes.extend_from_slice(b"\r\n");
 }
 
 /// Appends one field.

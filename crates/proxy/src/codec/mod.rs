@@ -13,6 +13,6 @@ mod output;
 #[cfg(feature = "fuzzing")]
 pub(crate) use body::whole as read_body;
 pub(crate) use body::{BodyFault, Decoder, Part};
-pub(crate) use fields::{FIELDS_MAX, Facts, FieldsFault, take, write, write_length};
+pub(crate) use fields::{FIELDS_MAX, Facts, FieldsFault, begin_answer, take, write, write_length};
 pub(crate) use input::{Input, READ_MAX, Seen};
 pub(crate) use output::{Cut, Framing, Output};

@@ -7,19 +7,25 @@ use super::{
     tls::Secured,
     tunnel::Tunnel,
 };
-use crate::worker::{LocalListener, Pace, Timer, Worker};
+use crate::{
+    codec,
+    worker::{LocalListener, Pace, Timer, Worker},
+};
 use bytes::Bytes;
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
 use evenkeel_net::{Peer, Stream};
 use evenkeel_telemetry::{Http2Fault, ListenerCells, Reason};
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
+
+/// Bytes of heads before that of an answer (1xx) that are passed on for a request, and what one more may have.
+const HINTS_MAX: usize = 16 * 1024;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +79,9 @@ pub(crate) struct ClientConnection {
     tardy: Cell<bool>,
     gone: Cell<bool>,
     http10: Cell<bool>,
+    /// Heads that come before the answer's (1xx), as they are to be written, and bytes of them so far.
+    hints: RefCell<Vec<u8>>,
+    hinted: Cell<usize>,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
     /// Within TLS, once the handshake is over.
@@ -108,6 +117,8 @@ impl ClientConnection {
             tardy: Cell::new(false),
             gone: Cell::new(false),
             http10: Cell::new(false),
+            hints: RefCell::default(),
+            hinted: Cell::new(0),
             tunnel: RefCell::default(),
             secured: OnceCell::new(),
             _permit: permit,
@@ -254,6 +265,28 @@ impl ClientConnection {
         })
     }
 
+    /// An endpoint has said something before its answer (RFC 9110, section 15.2), which is passed on: not to HTTP/1.0, which has no such thing,
+    /// nor over HTTP/2, where our library cannot send it. No more than [`HINTS_MAX`], for an endpoint may say it for ever.
+    pub(crate) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
+        if self.is_http2() || self.is_http10() || self.hinted.get() > HINTS_MAX {
+            return;
+        }
+        let mut hints = self.hints.borrow_mut();
+        let before = hints.len();
+        codec::begin_answer(status, false, &mut hints);
+        fields.iter().for_each(|(name, value)| codec::write(name, value, &mut hints));
+        hints.extend_from_slice(b"\r\n");
+        self.hinted.set(self.hinted.get() + hints.len() - before);
+    }
+
+    /// Moves what is to be passed on before the answer behind these bytes.
+    pub(super) fn take_hints(&self, bytes: &mut Vec<u8>) {
+        let mut hints = self.hints.borrow_mut();
+        if !hints.is_empty() {
+            bytes.append(&mut hints);
+        }
+    }
+
     /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
     pub(crate) fn is_http10(&self) -> bool {
         self.http10.get()
@@ -273,6 +306,7 @@ impl ClientConnection {
         self.stage.set(Stage::Request);
         self.served.set(true);
         self.early.set(0);
+        self.hinted.set(0);
         self.ahead.set(false);
         self.pace.begins();
         self.timer.clear();

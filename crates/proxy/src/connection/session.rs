@@ -98,7 +98,7 @@ impl Session {
             listener: self.connection.listener().part.name.as_str(),
             client: self.connection.peer().ip(),
             request: Request { host: name.as_bytes(), bytes: self.carried.forth, ..Request::default() },
-            answer: Answer { reason, bytes: self.carried.back, ..Answer::default() },
+            answer: Answer { reason, fault: result.fault(), bytes: self.carried.back, ..Answer::default() },
             target: Target {
                 route: "",
                 upstream: self.upstream.as_ref().map_or("", UpstreamName::as_str),

@@ -8,4 +8,4 @@ mod scan;
 
 pub(crate) use kept::Kept;
 pub use kept::{Head, LastErrors, Malformed};
-pub(crate) use note::{request, request_body, response, response_head, unparsed};
+pub(crate) use note::{request, request_body, response, response_body, response_head, unparsed};

@@ -40,9 +40,18 @@ pub(crate) fn request(request: &Request<Body>, cause: MalformedRequest, exchange
     note(Reason::MalformedRequest, cause, Some(head), None, exchange);
 }
 
-/// The body of a request, whose bytes are gone.
+/// The body of a request. In HTTP/1.1, what was heard last is what it has from the wrong byte on.
 pub(crate) fn request_body(exchange: &Exchange) {
-    note(Reason::MalformedRequest, MalformedRequest::Body, None, None, exchange);
+    let connection = exchange.connection().filter(|connection| !connection.is_http2());
+    let rest = connection.and_then(|connection| connection.heard_head());
+    let rest = rest.map(|rest| Head::around(&rest, Some(0), true));
+    note(Reason::MalformedRequest, MalformedRequest::Body, rest, None, exchange);
+}
+
+/// The body of an answer; `rest` is what it has from the wrong byte on.
+pub(crate) fn response_body(rest: Option<&[u8]>, exchange: &Exchange) {
+    let rest = rest.map(|rest| Head::around(rest, Some(0), true));
+    note(Reason::UpstreamProtocol, "the response's body is malformed", rest, sender(exchange), exchange);
 }
 
 /// What an endpoint sent; `heard` is the begin of its head, as it came.

@@ -106,11 +106,36 @@ fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// Tells the endpoint who asked. What a client says of those before it is kept only if it is itself a trusted proxy. `forwarded`: the
-/// head has such a field.
-pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, forwarded: bool, exchange: &Exchange) {
+/// What a head has of what proxies say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// `Forwarded`.
+    pub(super) forwarded: bool,
+    /// Others of the family than the three that we write: `X-Forwarded-Port`, `X-Real-IP` and the like.
+    pub(super) others: bool,
+}
+
+impl Told {
+    /// Whether a name is one of the others. No standard has them all; endpoints believe many.
+    pub(super) fn is_other(name: &str) -> bool {
+        match name.strip_prefix("x-forwarded-") {
+            Some(what) => !matches!(what, "for" | "proto" | "host"),
+            None => name == "x-real-ip",
+        }
+    }
+}
+
+/// Tells the endpoint who asked. What a client says of those before it is kept only if it is itself a trusted proxy.
+pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, told: Told, exchange: &Exchange) {
     let Some(connection) = exchange.connection() else { return };
     let trusted = exchange.trusts_peer();
+    let forwarded = told.forwarded;
+    if told.others && !trusted {
+        let others: Vec<_> = headers.keys().filter(|name| Told::is_other(name.as_str())).cloned().collect();
+        for name in others {
+            headers.remove(name);
+        }
+    }
     if form.is_rfc7239() {
         let element = element(connection, headers.get(header::HOST));
         append(headers, &header::FORWARDED, &element, trusted && forwarded);

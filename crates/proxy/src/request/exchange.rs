@@ -353,9 +353,6 @@ impl Exchange {
     pub(crate) fn ends(&mut self, end: End) {
         if self.end == End::Open {
             self.end = end;
-            if end == End::Cut(Reason::UpstreamProtocol) {
-                malformed::response("the response's body is malformed", None, self);
-            }
         }
     }
 

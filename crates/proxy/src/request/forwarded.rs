@@ -3,7 +3,11 @@
 //!
 //! Before the filters, so that they see and can change what leaves; the framing itself is fixed by `upstream::attempt`.
 
-use super::{Exchange, chain, upgrade};
+use super::{
+    Exchange,
+    chain::{self, Told},
+    upgrade,
+};
 use crate::{
     body::Body,
     error::{MalformedRequest, MalformedResponse, ProxyError},
@@ -78,7 +82,8 @@ pub(crate) fn prepare_request(
         headers.remove(&PROXY);
     }
     identify(headers, exchange);
-    chain::tell(headers, config.forwarded, survey.has(Known::Forwarded), exchange);
+    let told = Told { forwarded: survey.has(Known::Forwarded), others: survey.others };
+    chain::tell(headers, config.forwarded, told, exchange);
     let via = match version {
         Version::HTTP_10 => "1.0 evenkeel",
         // RFC 9110, section 2.5: a minor version that is not named is 0.
@@ -164,6 +169,13 @@ pub(crate) fn prepare_response<B>(
     Ok(Manner { last, idle })
 }
 
+/// Leaves of the fields before an answer (1xx) what is meant for the client.
+pub(crate) fn prepare_interim(fields: &mut HeaderMap) {
+    Survey::of(fields, Underscores::Allow).remove_hop_by_hop(fields);
+    // RFC 9110, section 8.6: no length in a 1xx.
+    fields.remove(header::CONTENT_LENGTH);
+}
+
 /// `Keep-Alive: timeout=N`: for how many seconds the endpoint keeps an idle connection (RFC 2068, section 19.7.1.1).
 fn announced_idle(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(&KEEP_ALIVE)?.to_str().ok()?;
@@ -200,6 +212,8 @@ struct Survey {
     nominates: bool,
     /// A name has a `_`, and that is not wanted.
     underscore: bool,
+    /// A proxy says more than `X-Forwarded-For`, `-Proto` and `-Host`.
+    others: bool,
     /// How often `Via` names us.
     passes: u8,
 }
@@ -213,6 +227,7 @@ impl Survey {
             trailers: false,
             nominates: false,
             underscore: false,
+            others: false,
             passes: 0,
         };
         for (name, value) in headers {
@@ -245,6 +260,7 @@ impl Survey {
                     continue;
                 }
                 other => {
+                    survey.others |= other.starts_with("x-") && Told::is_other(other);
                     survey.underscore |= underscores == Underscores::Refuse && other.contains('_');
                     continue;
                 }

@@ -17,7 +17,7 @@ mod websocket;
 
 pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
-pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_response};
+pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_interim, prepare_response};
 pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;

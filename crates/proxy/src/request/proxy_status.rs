@@ -8,7 +8,6 @@ use http::HeaderValue;
 /// The value of `Proxy-Status` for an error: of its reason, but for what the reason leaves open.
 pub(super) fn of_error(error: &ProxyError) -> HeaderValue {
     let text = match error {
-        ProxyError::ConnectFailed { cause: ConnectError::TimedOut { .. }, .. } => "evenkeel; error=connection_timeout",
         ProxyError::ConnectFailed { cause: ConnectError::NoAddress, .. } => "evenkeel; error=dns_error",
         ProxyError::TlsFailed { cause: Refusal::TimedOut { .. }, .. } => "evenkeel; error=connection_timeout",
         other => of(other.reason()),
@@ -27,6 +26,7 @@ pub(crate) const fn of(reason: Reason) -> &'static str {
         Reason::NoRoute => "evenkeel; error=destination_not_found",
         Reason::NoEndpoint => "evenkeel; error=destination_unavailable",
         Reason::ConnectFailed => "evenkeel; error=connection_refused",
+        Reason::ConnectTimeout => "evenkeel; error=connection_timeout",
         Reason::UpstreamTls => "evenkeel; error=tls_protocol_error",
         Reason::UpstreamTimeout | Reason::UpstreamStalled | Reason::TotalTimeout | Reason::UpstreamTooSlow => {
             "evenkeel; error=http_response_timeout"

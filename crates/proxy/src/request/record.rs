@@ -63,6 +63,7 @@ pub(super) fn write(exchange: &Exchange, said: &Said, took: Duration) {
             status: Some(exchange.status),
             grpc_status: exchange.call.and_then(|call| call.status),
             reason: exchange.reason.map_or("", Reason::as_str),
+            fault: exchange.reason.map_or("", |reason| reason.fault().as_str()),
             bytes: exchange.sent,
         },
         target: Target {
@@ -82,7 +83,12 @@ pub(crate) fn log_unparsed(connection: &ClientConnection, id: u64, status: u16, 
         listener: connection.listener().part.name.as_str(),
         client: connection.peer().ip(),
         request: Asked { id: &format!("{id:016x}"), ..Asked::default() },
-        answer: Answer { status: Some(status), reason: reason.as_str(), ..Answer::default() },
+        answer: Answer {
+            status: Some(status),
+            reason: reason.as_str(),
+            fault: reason.fault().as_str(),
+            ..Answer::default()
+        },
         target: Target::default(),
         phases: Phases::default(),
     });

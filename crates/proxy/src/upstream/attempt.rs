@@ -91,7 +91,7 @@ async fn over(
     let answer = match &mut lease {
         Lease::Http1(lease) => {
             let (request, agreed) = replay.lend(exchange);
-            let answer = pin!(lease.send(request, agreed));
+            let answer = pin!(lease.send(request, agreed, exchange.connection().cloned()));
             let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
             answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
@@ -151,7 +151,7 @@ fn judge_http1(broken: &Broken, lease: &pool::Lease, upstream: &LocalUpstream, e
     let endpoint = exchange.endpoint_address();
     let error = match broken {
         Broken::Head(fault) => {
-            malformed::response(fault, Some(&lease.broken_head()), exchange);
+            malformed::response(fault, Some(&lease.unread()), exchange);
             ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
         }
         Broken::Io(error) => match refused_later(error) {

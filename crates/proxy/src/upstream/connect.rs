@@ -27,7 +27,14 @@ pub(super) async fn open_for(
     let total = upstream.part.settings.timeouts.total;
     let time = |limit: Duration| exchange.time_left(total).map_or(limit, |left| left.min(limit));
     let opened = open(upstream, endpoint, identity, only, time, exchange.worker()).await;
-    opened.map_err(|error| Failure { error, sent: Sent::Nothing })
+    opened.map_err(|error| match exchange.time_left(total) {
+        // Nobody else need be asked: there is no time left for an answer.
+        Some(Duration::ZERO) => {
+            let endpoint = endpoint.part.target.address().clone();
+            Failure { error: ProxyError::TimeIsUp { endpoint }, sent: Sent::Answered }
+        }
+        _ => Failure { error, sent: Sent::Nothing },
+    })
 }
 
 /// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.

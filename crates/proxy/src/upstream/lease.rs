@@ -6,6 +6,7 @@ use crate::{
     request::Exchange,
     worker::{LocalEndpoint, LocalUpstream, Timer, Worker},
 };
+use bytes::Bytes;
 use evenkeel_model::{Protocol, UpstreamProtocol};
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
@@ -134,6 +135,14 @@ impl Lease {
     }
 
     /// The last byte of the answer was read.
+    /// What was read of an answer and not understood, if that is known.
+    pub(crate) fn unread(&self) -> Option<Bytes> {
+        match self {
+            Self::Http1(lease) => Some(lease.unread()),
+            Self::Http2(_) => None,
+        }
+    }
+
     pub(crate) fn give_back(self) {
         match self {
             Self::Http1(lease) => lease.give_back(),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     body::Body,
     codec::Decoder,
+    connection::ClientConnection,
     worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;
@@ -226,9 +227,10 @@ impl Lease {
         &mut self,
         request: &mut Request<Body>,
         agreed: Option<watch::Sender<bool>>,
+        client: Option<Rc<ClientConnection>>,
     ) -> Result<Response<Decoder>, Broken> {
         let http = &self.connection.http;
-        let mut asked = http.begin(request, agreed, &self.worker);
+        let mut asked = http.begin(request, agreed, client, &self.worker);
         let response = poll_fn(|cx| http.poll_answer(&mut asked, request.headers_mut(), cx, &self.worker)).await?;
         if http.is_sending() && asked.is_agreed() {
             self.uploading = Some(AbortOnDropHandle::new(self.upload()));
@@ -275,8 +277,8 @@ impl Lease {
         Some(Switched { stream, early, idle, place })
     }
 
-    /// The begin of a head that could not be read, as it came.
-    pub(super) fn broken_head(&self) -> Bytes {
+    /// What was read of an answer and not understood.
+    pub(super) fn unread(&self) -> Bytes {
         self.connection.http.unread()
     }
 

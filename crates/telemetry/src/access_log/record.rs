@@ -54,6 +54,8 @@ pub struct Answer {
     pub grpc_status: Option<u8>,
     /// Why the answer came from us, or how a session ended; empty if it came from an endpoint, or ended in order.
     pub reason: &'static str,
+    /// Whose fault that was: `client`, `us` or `upstream`; empty without a reason.
+    pub fault: &'static str,
     /// Bytes of its body that were sent.
     pub bytes: u64,
 }
@@ -105,6 +107,7 @@ impl Record<'_> {
         number(out, "status", self.answer.status);
         number(out, "grpc_status", self.answer.grpc_status);
         text(out, "reason", self.answer.reason.as_bytes());
+        text(out, "fault", self.answer.fault.as_bytes());
         number(out, "bytes_in", Some(self.request.bytes));
         number(out, "bytes_out", Some(self.answer.bytes));
         text(out, "route", self.target.route.as_bytes());

@@ -69,7 +69,13 @@ fn a_record_is_one_flat_object_with_every_field_in_a_fixed_order() {
             path: b"/v1/x?y=\"z\"",
             bytes: 12,
         },
-        answer: Answer { status: Some(504), grpc_status: Some(4), reason: Reason::UpstreamTimeout.as_str(), bytes: 34 },
+        answer: Answer {
+            status: Some(504),
+            grpc_status: Some(4),
+            reason: Reason::UpstreamTimeout.as_str(),
+            fault: "upstream",
+            bytes: 34,
+        },
         target: Target { route: "api", upstream: "site", endpoint: "10.0.0.1:80", attempts: 2 },
         phases: Phases {
             queue: None,

@@ -1,5 +1,7 @@
 //! Closed sets of label values. What a peer sends never becomes a label by itself.
 
+use super::reason::Fault;
+
 /// An enum whose variants are the values of one label, numbered from 0.
 macro_rules! label_set {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
@@ -259,6 +261,21 @@ label_set! {
         Stopped => "stopped",
         /// A fault of our own.
         Internal => "internal",
+    }
+}
+
+impl SessionResult {
+    /// Whose fault it was; empty for an end in order.
+    #[must_use]
+    pub const fn fault(self) -> &'static str {
+        match self {
+            Self::Complete => "",
+            Self::ClientClosed | Self::Idle | Self::UnknownName | Self::NoHello | Self::TimedOut => {
+                Fault::Client.as_str()
+            }
+            Self::UpstreamReset | Self::NoEndpoint | Self::ConnectFailed => Fault::Upstream.as_str(),
+            Self::Stopped | Self::Internal => Fault::Us.as_str(),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ label_set! {
         NoEndpoint => "no_endpoint",
         /// No endpoint that was tried could be connected to: 502.
         ConnectFailed => "connect_failed",
+        /// No endpoint that was tried accepted within `timeouts.connect`: 504.
+        ConnectTimeout => "connect_timeout",
         /// An endpoint could be connected to, but TLS did not come about: 502.
         UpstreamTls => "upstream_tls",
         /// The endpoint's answer did not begin within `timeouts.response_head`: 504.
@@ -114,6 +116,7 @@ impl Reason {
             | Self::TunnelIdle => Fault::Client,
             Self::NoEndpoint
             | Self::ConnectFailed
+            | Self::ConnectTimeout
             | Self::UpstreamTls
             | Self::UpstreamTimeout
             | Self::UpstreamStalled

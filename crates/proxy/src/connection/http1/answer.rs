@@ -32,7 +32,7 @@ pub(super) fn output(
     let body = std::mem::take(response.body_mut());
     let status = response.status();
     let old = asked.version < Version::HTTP_11;
-    begin(status, old, &mut bytes);
+    codec::begin_answer(status, old, &mut bytes);
     let mut found = Found::default();
     for (name, value) in response.headers() {
         if *name == header::CONNECTION {
@@ -74,15 +74,6 @@ struct Found {
     connection: bool,
     length: Option<u64>,
     date: bool,
-}
-
-/// The first line. A client of HTTP/1.0 is answered in its own version, so that it expects no chunks and no kept connection.
-pub(super) fn begin(status: StatusCode, old: bool, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    bytes.extend_from_slice(status.as_str().as_bytes());
-    bytes.push(b' ');
-    bytes.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-    bytes.extend_from_slice(b"\r\n");
 }
 
 /// How the end of the body is told; adds the field that says it. `told`: the length that the head has already.

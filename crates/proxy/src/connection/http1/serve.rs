@@ -71,7 +71,10 @@ where
         let mut answering = pin!(Answering::begin(service, request, turn));
         poll_fn(|cx| match answering.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer.map_err(|_| Ended::Quietly)),
-            Poll::Pending => wire.poll_gone(cx).map(Err),
+            Poll::Pending => match wire.poll_hints(cx) {
+                Poll::Ready(ended) => Poll::Ready(Err(ended)),
+                Poll::Pending => wire.poll_gone(cx).map(Err),
+            },
         })
         .await?
     };
@@ -80,7 +83,7 @@ where
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     // What a client still sends that nobody wants stands before its next request.
     let unwanted = !switches && !wire.is_being_read() && !wire.is_read_whole();
-    let last = !asked.keeps || unwanted || wire.has_ended() || connection.must_end();
+    let last = !asked.keeps || unwanted || wire.asks_no_more() || connection.must_end();
     let (mut output, last) =
         answer::output(&mut response, asked, last && !switches, &worker.date(), worker.spare_head());
     worker.take_back_fields(std::mem::take(response.headers_mut()));

@@ -35,6 +35,9 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes of an answer that are read for a client that has no room.
 const READ_MIN: usize = 4 * 1024;
 
+/// Bytes that are read of a client that waits for its answer.
+const AHEAD_MAX: usize = 16 * 1024;
+
 /// How often it is asked whether a client that has ended its side is still there: nothing else tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -69,8 +72,10 @@ pub(super) struct Wire {
     /// There is a reader of it, and it has begun.
     read: Cell<bool>,
     begun: Cell<bool>,
-    /// Bytes of a `100 Continue` that are still to be written.
-    interim: Cell<usize>,
+    /// The client waits for a `100 Continue`.
+    waits: Cell<bool>,
+    /// What is still to be written of heads before that of the answer (1xx).
+    interim: RefCell<Vec<u8>>,
     /// Bytes of the answer that were written, and that the client's socket has room for.
     answered: Cell<u64>,
     room: Cell<usize>,
@@ -91,7 +96,8 @@ impl Wire {
             body: Cell::new(Decoder::length(0)),
             read: Cell::new(false),
             begun: Cell::new(false),
-            interim: Cell::new(0),
+            waits: Cell::new(false),
+            interim: RefCell::default(),
             answered: Cell::new(0),
             room: Cell::new(0),
             ended: Cell::new(false),
@@ -155,7 +161,7 @@ impl Wire {
         self.connection.heard(bytes);
         self.body.set(body);
         self.begun.set(false);
-        self.interim.set(if expects { CONTINUE.len() } else { 0 });
+        self.waits.set(expects);
         let body = if body.is_end() { turn.no_body() } else { turn.body(Incoming::Http1(ClientBody::new(self))) };
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -192,6 +198,10 @@ impl Wire {
     /// The next part of the body, for its reader.
     pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.begun.set(true);
+        // One that has begun to send does not wait (RFC 9110, section 10.1.1).
+        if self.waits.take() && self.input.is_empty() {
+            self.interim.borrow_mut().extend_from_slice(CONTINUE);
+        }
         if ready!(self.poll_interim(cx)).is_err() {
             return Poll::Ready(Some(Err(Fault::Gone)));
         }
@@ -207,7 +217,10 @@ impl Wire {
                 Ok(Part::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Part::End) => return Poll::Ready(None),
                 Ok(Part::Unknown) => {}
-                Err(_) => return Poll::Ready(Some(Err(Fault::Malformed))),
+                Err(_) => {
+                    self.connection.heard(self.unread());
+                    return Poll::Ready(Some(Err(Fault::Malformed)));
+                }
             }
             if self.ended.get() || !matches!(ready!(self.poll_read(cx)), Ok(1..)) {
                 return Poll::Ready(Some(Err(Fault::Gone)));
@@ -215,22 +228,28 @@ impl Wire {
         }
     }
 
-    /// Tells a client to continue that waits for it. One that does not wait is told nothing (RFC 9110, section 10.1.1).
+    /// Writes what comes before the answer's head.
     fn poll_interim(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.interim.get() == CONTINUE.len() && !self.input.is_empty() {
-            self.interim.set(0);
-        }
-        while self.interim.get() > 0 {
-            let rest = &CONTINUE[CONTINUE.len() - self.interim.get()..];
+        let mut interim = self.interim.borrow_mut();
+        while !interim.is_empty() {
             let Some(io) = &mut *self.io.borrow_mut() else { break };
-            let written = ready!(Pin::new(&mut *io).poll_write(cx, rest))?;
-            self.interim.set(self.interim.get() - written.min(rest.len()));
-            if self.interim.get() == 0 {
+            let written = ready!(Pin::new(&mut *io).poll_write(cx, &interim))?;
+            interim.drain(..written);
+            if interim.is_empty() {
                 // Within TLS it is in our buffer only. What the socket does not take now leaves with the answer.
                 let _ = Pin::new(io).poll_flush(cx)?;
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Passes on what the endpoint has said before its answer. Ready: the client has gone.
+    pub(super) fn poll_hints(&self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.connection.take_hints(&mut self.interim.borrow_mut());
+        match self.poll_interim(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(Ended::Quietly),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Whether somebody goes on reading the body of the request at hand.
@@ -263,9 +282,11 @@ impl Wire {
 
     /// Ready when it makes no sense to work on for this client: it has gone, or takes nothing.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<Ended> {
-        if !self.ended.get() && self.input.is_empty() && !self.is_being_read() {
+        // Requests that come ahead are read too, up to a bound: behind them may be the end.
+        while !self.ended.get() && self.input.bytes().len() < AHEAD_MAX && !self.is_being_read() {
             match self.poll_read(cx) {
-                Poll::Pending | Poll::Ready(Ok(1..)) => {}
+                Poll::Pending => break,
+                Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if self.serves_half_closed() => {}
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ended::Quietly),
             }
@@ -298,9 +319,8 @@ impl Wire {
         self.connection.heard(Bytes::new());
         self.answered.set(0);
         self.room.set(0);
-        if self.interim.get() == CONTINUE.len() {
-            self.interim.set(0);
-        }
+        self.waits.set(false);
+        self.connection.take_hints(&mut self.interim.borrow_mut());
         self.poll_interim(cx).map_err(|_| Ended::Quietly)
     }
 
@@ -346,6 +366,11 @@ impl Wire {
     /// Whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.get()
+    }
+
+    /// Whether no other request can come.
+    pub(super) fn asks_no_more(&self) -> bool {
+        self.ended.get() && self.input.is_empty()
     }
 
     /// Whether more was read than was understood.

@@ -11,6 +11,8 @@ use super::{
 use crate::{
     body::Body,
     codec::{BodyFault, Decoder, Input, Output, Part, Seen},
+    connection::ClientConnection,
+    request::prepare_interim,
     worker::Worker,
 };
 use bytes::Bytes;
@@ -65,6 +67,8 @@ pub(crate) struct Connection {
 pub(crate) struct Asked {
     to_head: bool,
     agreed: Option<watch::Sender<bool>>,
+    /// Who hears what comes before the answer.
+    client: Option<Rc<ClientConnection>>,
     seen: Seen,
 }
 
@@ -97,6 +101,7 @@ impl Connection {
         &self,
         request: &mut Request<Body>,
         agreed: Option<watch::Sender<bool>>,
+        client: Option<Rc<ClientConnection>>,
         worker: &Worker,
     ) -> Asked {
         let to_head = *request.method() == Method::HEAD;
@@ -104,7 +109,7 @@ impl Connection {
         self.written.set(0);
         self.heard.set(false);
         self.sent.set(false);
-        Asked { to_head, agreed, seen: Seen::default() }
+        Asked { to_head, agreed, client, seen: Seen::default() }
     }
 
     /// Writes the request and waits for the head of its answer, whose fields it puts into `fields`.
@@ -147,6 +152,10 @@ impl Connection {
                 });
             }
             if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                if let (Some(client), true) = (&asked.client, head.status != StatusCode::CONTINUE) {
+                    prepare_interim(fields);
+                    client.hint(head.status, fields);
+                }
                 continue;
             }
             if head.closes {

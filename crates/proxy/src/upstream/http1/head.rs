@@ -5,7 +5,7 @@
 
 use crate::codec::{self, Decoder, FIELDS_MAX, Facts, FieldsFault};
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header::CONTENT_LENGTH};
 use std::mem::MaybeUninit;
 
 /// Bytes of an answer's head.
@@ -53,11 +53,16 @@ pub(crate) fn read(input: &mut Bytes, to_head: bool, fields: &mut HeaderMap) -> 
     if !input.starts_with(b"HTTP/") {
         return Err(HeadFault::Form(httparse::Error::Version));
     }
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    // RFC 9110, section 15: anything above 599 is no status.
+    let status = response.code.filter(|code| *code < 600).and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(HeadFault::Form(httparse::Error::Status))?;
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let (facts, _) = codec::take(input, length, response.headers, fields)?;
     let body = body(facts, status, version, to_head)?;
+    if let Some(length) = facts.length.filter(|_| facts.odd) {
+        // Also where nothing follows: the answer to a HEAD tells of another one's body.
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let head = Head { status, version, body, closes: facts.closes };
     input.advance(length);
     Ok(Some(head))
@@ -77,7 +82,6 @@ fn body(facts: Facts, status: StatusCode, version: Version, to_head: bool) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn of(bytes: &str) -> Result<Option<Head>, HeadFault> {
