@@ -1,6 +1,8 @@
 //! How long anybody is waited for. The file's values are short here; what is checked is that they hold and what they cut.
 
-use evenkeel_testkit::{Answer, DeadEndpoint, Origin, Proxy, RawOrigin, Script, Wire, eventually, hostile};
+use evenkeel_testkit::{
+    Answer, Authority, DeadEndpoint, Metrics, Origin, Proxy, RawOrigin, Script, TlsClient, Wire, eventually, hostile,
+};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -41,21 +43,59 @@ async fn a_head_that_trickles_in_has_no_more_time_than_any_other() {
     in_about(SHORT, begun.elapsed());
 }
 
-#[tokio::test]
-async fn two_hundred_connections_that_send_nothing_are_gone_and_a_drain_completes() {
+/// A proxy that speaks HTTP/1.1, HTTP/2 and TLS, and 200 connections to each that say nothing, or half of what comes first.
+async fn besieged(timeouts: &str, wait: &str) -> (Proxy, Vec<Wire>) {
     let origin = Origin::http1().start().await;
-    let mut proxy = Proxy::with_upstream(&origin).listener("timeouts.request_head = \"300ms\"").start().await;
+    let more = format!(
+        "[listeners.h2c]\nlisten = \"127.0.0.1:0\"\nprotocol = \"h2c\"\n{timeouts}\n\
+         [listeners.secure]\nlisten = \"127.0.0.1:0\"\n{timeouts}\n\
+         tls.certificates = [{{ cert = \"site.pem\", key = \"site.key\" }}]\n{wait}"
+    );
+    let builder = Proxy::with_upstream(&origin).listener(timeouts).more(&more);
+    let authority = Authority::new("Test Authority");
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    let proxy = builder.start().await;
+    let begins: [(_, &[&[u8]]); 3] = [
+        ("web", &[b"", b"GET / HTTP/1.1\r\nHo"]),
+        ("h2c", &[b"", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]),
+        ("secure", &[b"", &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]]),
+    ];
     let mut wires = Vec::new();
-    for _ in 0..200 {
-        wires.push(proxy.wire().await);
+    for (listener, begins) in begins {
+        for number in 0..200 {
+            let mut wire = Wire::to(proxy.at(listener)).await;
+            wire.send(begins[number % begins.len()]).await;
+            wires.push(wire);
+        }
     }
+    // Behind the handshake, too.
+    let client = TlsClient::new(&authority, "a.test");
+    for _ in 0..20 {
+        wires.push(client.connect(proxy.at("secure")).await.wire);
+    }
+    (proxy, wires)
+}
+
+#[tokio::test]
+async fn hundreds_of_connections_that_say_nothing_are_gone_whatever_they_were_to_speak() {
+    let (proxy, mut wires) = besieged("timeouts = { request_head = \"500ms\", tls = \"500ms\" }", "").await;
 
     for wire in &mut wires {
         wire.rest().await;
     }
 
     proxy.metrics_show("no connection is left", |m| m.sum("evenkeel_connections", &[]).abs() < 0.5).await;
+}
+
+#[tokio::test]
+async fn hundreds_of_connections_that_say_nothing_hold_up_no_drain() {
+    let patient = "timeouts = { request_head = \"1h\", tls = \"1h\" }";
+    let (mut proxy, _wires) = besieged(patient, "[drain]\ngrace = \"0s\"\ndeadline = \"1s\"").await;
+    let all = |m: &Metrics| m.sum("evenkeel_connections", &[]) >= 620.0;
+    proxy.metrics_show("all are there", all).await;
+
     proxy.signal(evenkeel_testkit::Signal::Term);
+
     assert_eq!(proxy.exit().await.code, Some(0));
 }
 
@@ -73,7 +113,8 @@ async fn an_idle_client_is_closed_after_its_time_and_not_before() {
     wire.closed().await;
 
     in_about(Duration::from_millis(500), begun.elapsed());
-    let metrics = proxy.metrics().await;
+    let idle = "evenkeel_connections_idle_timeouts_total";
+    let metrics = proxy.metrics_show("the end is counted", |m| m.sum(idle, &[("listener", "web")]) > 0.5).await;
     assert!(metrics.sum("evenkeel_responses_local_total", &[]).abs() < 0.5, "an idle end is no failure");
 }
 

@@ -167,10 +167,15 @@ struct Stage {
 
 impl Stage {
     fn set(answer: impl Fn(&Message) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(answer, "")
+    }
+
+    /// With these keys of its route.
+    fn with(answer: impl Fn(&Message) -> Reply + Send + Sync + 'static, route: &str) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (scribe, proxy) = runtime.block_on(async {
             let scribe = Scribe::start(answer).await;
-            let proxy = Proxy::with_upstream(&scribe).start().await;
+            let proxy = Proxy::with_upstream(&scribe).route(route).start().await;
             (scribe, proxy)
         });
         Self { scribe, proxy, runtime }
@@ -240,6 +245,86 @@ fn an_answer_arrives_as_one_message_with_the_same_end_to_end_content() {
         let answer = &heard.answers[0];
         prop_assert_eq!(foreign(answer), written.end_to_end());
         prop_assert_eq!(&answer.body, &written.content());
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_sent_again_or_is_too_large_arrives_whole_as_it_was_or_not_at_all() {
+    let lost = Arc::new(Mutex::new(0_usize));
+    let loses = Arc::clone(&lost);
+    // A request is lost with its connection as often as that was said.
+    let answer = move |request: &Message| {
+        let mut lost = loses.lock().unwrap();
+        if request.word(1) == "/" && *lost > 0 {
+            *lost -= 1;
+            return Reply { bytes: Vec::new(), then: Then::Closes };
+        }
+        good_answer(request)
+    };
+    let stage = Stage::with(answer, "retry_idempotency_key = true\nbody_max = \"2KiB\"");
+    let method = prop::sample::select(vec!["POST", "PUT", "GET", "PATCH"]);
+    stage.tries(&(method, written(), 0..3_usize, cuts()), async |stage, (method, written, times, cuts)| {
+        *lost.lock().unwrap() = times;
+        let mark = stage.scribe.mark();
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: x\r\nConnection: close\r\n");
+        let bytes = [head.as_bytes(), &written.rest()].concat();
+        let mut caller = Caller::of(stage.proxy.web(), vec!["GET"]).await;
+        send_cut(&mut caller, &bytes, &cuts).await;
+        caller.hears_the_end().await;
+        let heard = caller.heard();
+        unbroken(&heard)?;
+        stage.scribe.nothing_is_half_said().await;
+        let arrived = stage.scribe.since(&mark);
+        prop_assert_eq!(&arrived.faults, &Vec::<String>::new());
+        let too_large = written.content().len() > 2048;
+        prop_assert!(!too_large || heard.statuses() == [413], "{:?}", heard.statuses());
+        prop_assert!(too_large || times > 0 || heard.statuses() == [200], "{:?}", heard.statuses());
+        for (_, request) in &arrived.requests {
+            prop_assert!(!too_large);
+            prop_assert_eq!(&request.body, &written.content());
+            prop_assert_eq!(request.framing, written.framing());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn announced_trailers_arrive_on_both_sides_and_no_others() {
+    let trailers = prop::collection::vec(("x-[a-z]{1,3}", value(), any::<bool>()), 0..5);
+    let reply = Arc::new(Mutex::new(Vec::new()));
+    let shown = Arc::clone(&reply);
+    let stage = Stage::set(move |_| Reply { bytes: shown.lock().unwrap().clone(), then: Then::Goes });
+    stage.tries(&(trailers, cuts()), async |stage, (trailers, cuts)| {
+        let mark = stage.scribe.mark();
+        let announced: Vec<_> = trailers.iter().filter(|(.., said)| *said).map(|(name, ..)| name.as_str()).collect();
+        let says = if announced.is_empty() { String::new() } else { format!("Trailer: {}\r\n", announced.join(", ")) };
+        let mut rest = format!("{says}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n").into_bytes();
+        for (name, value, _) in &trailers {
+            rest.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        rest.extend(b"\r\n");
+        *reply.lock().unwrap() = [b"HTTP/1.1 200 OK\r\n", rest.as_slice()].concat();
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n";
+        let mut caller = Caller::of(stage.proxy.web(), vec!["POST"]).await;
+        send_cut(&mut caller, &[head.as_slice(), &rest].concat(), &cuts).await;
+        caller.hears(1).await;
+        let heard = caller.heard();
+        unbroken(&heard)?;
+        let expected: Vec<_> = trailers
+            .iter()
+            .filter(|(name, ..)| announced.contains(&name.as_str()))
+            .map(|(name, value, _)| (name.clone(), value.trim_ascii().to_vec()))
+            .collect();
+        let arrived = stage.scribe.since(&mark);
+        prop_assert_eq!(&arrived.faults, &Vec::<String>::new());
+        for got in [&arrived.requests[0].1.trailers, &heard.answers[0].trailers] {
+            let (mut got, mut expected) = (got.clone(), expected.clone());
+            // Values of one name keep their order; names may change places.
+            got.sort_by(|a, b| a.0.cmp(&b.0));
+            expected.sort_by(|a, b| a.0.cmp(&b.0));
+            prop_assert_eq!(got, expected);
+        }
         Ok(())
     });
 }

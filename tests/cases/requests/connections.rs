@@ -60,6 +60,13 @@ fn expectations() -> Vec<Case> {
         case("a refused request gets no 100")
             .sends("POST /a\\b HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
             .refused(400),
+        case("a request that is refused for its path gets no 100")
+            .sends("POST /%zz HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .refused(400),
+        case("a client that does not wait for its 100 gets none")
+            .post("Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+            .served("POST / [5] hello"),
+        case("another expectation is passed on").field("Expect: x").served("GET /").with("expect: x"),
         case("an expectation of HTTP/1.0 is ignored")
             .sends("POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
             .last("POST / [5] hello"),

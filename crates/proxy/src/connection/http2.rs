@@ -84,6 +84,7 @@ where
             if leaving || connection.stage() != Stage::Idle || connection.write_stalled() {
                 return Poll::Ready(Ended::TimedOut);
             }
+            connection.cells().idle_timeouts.inc();
             // Idle for too long. GOAWAY first: a request may be on its way (RFC 9113, section 6.8).
             leaving = true;
             http.as_mut().graceful_shutdown();

@@ -134,7 +134,12 @@ async fn give_up(ended: Ended, wire: &Wire, connection: &ClientConnection) {
             // RFC 9110, section 15.5.9.
             refuse(StatusCode::REQUEST_TIMEOUT, Reason::RequestTimeout, wire, connection).await;
         }
-        Ended::TimedOut => close(&[], false, wire).await,
+        Ended::TimedOut => {
+            if connection.stage() == Stage::Idle {
+                connection.cells().idle_timeouts.inc();
+            }
+            close(&[], false, wire).await;
+        }
     }
 }
 

@@ -297,9 +297,9 @@ impl Wire {
         self.connection.clock().poll(cx).map(|()| Ended::TimedOut)
     }
 
-    /// A client that ends its side may still read, but cannot in the middle of a request.
+    /// A client that ends its side may still read. If it has done so in the middle of a body, the reader of that will find out.
     fn serves_half_closed(&self) -> bool {
-        self.connection.listener().half_closed.get() == HalfClosedClients::Serve && self.body.get().is_end()
+        self.connection.listener().half_closed.get() == HalfClosedClients::Serve
     }
 
     /// Looks now and then whether a client that has ended its side has gone altogether.
