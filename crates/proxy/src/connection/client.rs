@@ -3,14 +3,13 @@
 //! Shared by the IO wrapper, which sees bytes, the driver, which enforces time, and the requests, which begin and end.
 
 use super::{
+    http1::Hints,
     streams::{Offer, Streams},
     tls::Secured,
     tunnel::Tunnel,
+    uptake::Uptake,
 };
-use crate::{
-    codec,
-    worker::{LocalListener, Pace, Timer, Worker},
-};
+use crate::worker::{LocalListener, Timer, Worker};
 use bytes::Bytes;
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
@@ -23,9 +22,6 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-
-/// Bytes of heads before that of an answer (1xx) that are passed on for a request, and what one more may have.
-const HINTS_MAX: usize = 16 * 1024;
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +63,7 @@ pub(crate) struct ClientConnection {
     ahead: Cell<bool>,
     /// The head of the request in progress, as it came, until that is answered; for people only.
     head: RefCell<Bytes>,
-    write_stalled: Cell<bool>,
-    /// Bytes written, and how many of them the client's system had taken when we looked last.
-    written: Cell<u64>,
-    taken: Cell<u64>,
-    pace: Pace,
+    uptake: Uptake,
     abort: Cell<bool>,
     served: Cell<bool>,
     gave_up: Cell<Option<Reason>>,
@@ -79,9 +71,7 @@ pub(crate) struct ClientConnection {
     tardy: Cell<bool>,
     gone: Cell<bool>,
     http10: Cell<bool>,
-    /// Heads that come before the answer's (1xx), as they are to be written, and bytes of them so far.
-    hints: RefCell<Vec<u8>>,
-    hinted: Cell<usize>,
+    hints: Hints,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
     /// Within TLS, once the handshake is over.
@@ -106,10 +96,7 @@ impl ClientConnection {
             early: Cell::new(0),
             ahead: Cell::new(false),
             head: RefCell::default(),
-            write_stalled: Cell::new(false),
-            written: Cell::new(0),
-            taken: Cell::new(0),
-            pace: Pace::default(),
+            uptake: Uptake::default(),
             abort: Cell::new(false),
             served: Cell::new(false),
             gave_up: Cell::new(None),
@@ -117,8 +104,7 @@ impl ClientConnection {
             tardy: Cell::new(false),
             gone: Cell::new(false),
             http10: Cell::new(false),
-            hints: RefCell::default(),
-            hinted: Cell::new(0),
+            hints: Hints::default(),
             tunnel: RefCell::default(),
             secured: OnceCell::new(),
             _permit: permit,
@@ -266,25 +252,15 @@ impl ClientConnection {
     }
 
     /// An endpoint has said something before its answer (RFC 9110, section 15.2), which is passed on: not to HTTP/1.0, which has no such thing,
-    /// nor over HTTP/2, where our library cannot send it. No more than [`HINTS_MAX`], for an endpoint may say it for ever.
+    /// nor over HTTP/2, where our library cannot send it.
     pub(crate) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
-        if self.is_http2() || self.is_http10() || self.hinted.get() > HINTS_MAX {
-            return;
+        if !self.is_http2() && !self.is_http10() {
+            self.hints.add(status, fields);
         }
-        let mut hints = self.hints.borrow_mut();
-        let before = hints.len();
-        codec::begin_answer(status, false, &mut hints);
-        fields.iter().for_each(|(name, value)| codec::write(name, value, &mut hints));
-        hints.extend_from_slice(b"\r\n");
-        self.hinted.set(self.hinted.get() + hints.len() - before);
     }
 
-    /// Moves what is to be passed on before the answer behind these bytes.
-    pub(super) fn take_hints(&self, bytes: &mut Vec<u8>) {
-        let mut hints = self.hints.borrow_mut();
-        if !hints.is_empty() {
-            bytes.append(&mut hints);
-        }
+    pub(super) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// Whether the request in progress is HTTP/1.0, whose answer has no chunks.
@@ -297,7 +273,7 @@ impl ClientConnection {
         if let Some(streams) = self.streams.get() {
             self.stage.set(Stage::Request);
             self.served.set(true);
-            if !self.write_stalled.get() {
+            if !self.uptake.is_stalled() {
                 self.timer.clear();
             }
             return Some(streams.begins());
@@ -306,9 +282,9 @@ impl ClientConnection {
         self.stage.set(Stage::Request);
         self.served.set(true);
         self.early.set(0);
-        self.hinted.set(0);
+        self.hints.begin();
         self.ahead.set(false);
-        self.pace.begins();
+        self.uptake.begin();
         self.timer.clear();
         None
     }
@@ -329,7 +305,7 @@ impl ClientConnection {
         // Bytes that came meanwhile are the begin of the next head (pipelining), and are held there.
         let next = if self.ahead.get() { Stage::Head } else { Stage::Idle };
         self.stage.set(next);
-        if !self.write_stalled.get() {
+        if !self.uptake.is_stalled() {
             self.wait_for(next);
         }
     }
@@ -385,42 +361,28 @@ impl ClientConnection {
 
     pub(super) fn wrote(&self, bytes: usize) {
         self.cells().bytes_out.add(bytes as u64);
-        self.written.set(self.written.get() + bytes as u64);
-        if self.write_stalled.replace(false) {
-            self.pace.rests(self.worker.timers.now());
+        if self.uptake.wrote(bytes as u64, self.worker.timers.now()) {
             self.wait_for(self.stage.get());
         }
     }
 
-    /// The client takes no bytes now, or takes them only into its system and ours: a socket can be written to again only when a good
-    /// part of its buffer is free. So the kernel is asked what the client has taken, at first and when its time is up.
+    /// The client takes no bytes now. If that lasts too long, it is given up.
     pub(super) fn cannot_write(&self, stream: &Stream) {
         if self.carries() {
             return;
         }
-        let begins = !self.write_stalled.replace(true);
-        if !begins && !self.timer.is_due() {
-            return;
-        }
-        let taken = self.written.get().saturating_sub(stream.unsent());
-        let moved = taken.saturating_sub(self.taken.get());
-        self.taken.set(taken.max(self.taken.get()));
-        let (timeouts, now) = (self.timeouts(), self.worker.timers.now());
-        let left = timeouts.body_rate.map(|least| {
-            self.pace.moved(least, now, moved);
-            self.pace.waits(least, now)
-        });
-        if begins || (moved > 0 && left != Some(Duration::ZERO)) {
-            self.timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
-        } else {
-            let too_slow = left == Some(Duration::ZERO);
-            self.gave_up.set(Some(if too_slow { Reason::ResponseTooSlow } else { Reason::ResponseStalled }));
+        let first = self.uptake.begins_to_stall();
+        if first || self.timer.is_due() {
+            match self.uptake.look(first, stream.unsent(), self.timeouts(), self.worker.timers.now()) {
+                Ok(left) => self.timer.set(left),
+                Err(reason) => self.gave_up.set(Some(reason)),
+            }
         }
     }
 
     /// Whether the client has stopped taking its answer.
     pub(crate) fn write_stalled(&self) -> bool {
-        self.write_stalled.get()
+        self.uptake.is_stalled()
     }
 
     /// We wait no longer for the client to take the answer that `end` ends; it goes on with others.
@@ -474,14 +436,14 @@ impl ClientConnection {
 
     pub(super) fn becomes_tunnel(&self) {
         self.stage.set(Stage::Tunnel);
-        self.write_stalled.set(false);
+        self.uptake.stalls_no_more();
         self.cells().tunnels.add(1);
     }
 
     /// What still comes is thrown away.
     pub(super) fn becomes_nothing(&self) {
         self.stage.set(Stage::Over);
-        self.write_stalled.set(false);
+        self.uptake.stalls_no_more();
     }
 
     /// Its bytes are passed on as they are.

@@ -14,6 +14,7 @@ mod tcp;
 mod tls;
 mod tunnel;
 mod turn;
+mod uptake;
 
 pub(crate) use client::ClientConnection;
 pub(crate) use http1::ClientBody;

@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod head;
+mod hints;
 mod linger;
 mod serve;
 mod wire;
@@ -14,4 +15,5 @@ mod wire;
 pub(crate) use body::ClientBody;
 #[cfg(feature = "fuzzing")]
 pub(crate) use head::{Limits as HeadLimits, read as read_request_head};
+pub(super) use hints::Hints;
 pub(super) use serve::serve;

@@ -245,7 +245,7 @@ impl Wire {
 
     /// Passes on what the endpoint has said before its answer. Ready: the client has gone.
     pub(super) fn poll_hints(&self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.connection.take_hints(&mut self.interim.borrow_mut());
+        self.connection.hints().take(&mut self.interim.borrow_mut());
         match self.poll_interim(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(Ended::Quietly),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -320,7 +320,7 @@ impl Wire {
         self.answered.set(0);
         self.room.set(0);
         self.waits.set(false);
-        self.connection.take_hints(&mut self.interim.borrow_mut());
+        self.connection.hints().take(&mut self.interim.borrow_mut());
         self.poll_interim(cx).map_err(|_| Ended::Quietly)
     }
 
