@@ -8,6 +8,7 @@ mod faults;
 mod floods;
 mod grpc;
 mod life;
+mod neighbours;
 mod origin;
 mod secured;
 mod site;
