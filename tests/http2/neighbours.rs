@@ -4,7 +4,7 @@ use super::{
     origin::{FrameOrigin, H2Origin},
     talk::{Talk, h2c, request, whole},
 };
-use evenkeel_testkit::{Builder, Frame, FrameWire, in_time};
+use evenkeel_testkit::{Builder, Frame, FrameWire, Proxy, in_time};
 
 /// A proxy that speaks HTTP/2 on both sides.
 fn between(endpoint: impl std::fmt::Display) -> Builder {
@@ -66,6 +66,50 @@ async fn clients_that_cancel_many_downloads_at_once_do_not_end_the_requests_of_o
     let answer = whole(in_time("a head", coming).await.unwrap()).await.unwrap();
     assert_eq!(answer.text(), "unharmed");
     proxy.is_idle().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_endpoint_does_not_take_ends_with_its_client() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let origin = FrameOrigin::start();
+    let proxy = between(&origin.place).start().await;
+    let mut client = FrameWire::to(proxy.web(), &[]).await;
+    let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
+    client.send(Frame::headers(1, &fields, false)).await;
+    client.send(Frame::new(Frame::DATA, 0, 1, "nobody wants it")).await;
+    let mut endpoint = origin.accept(&[(INITIAL_WINDOW_SIZE, 0)]).await;
+    endpoint.frame_of(Frame::HEADERS, 1).await.expect("a request");
+    endpoint.send(answer(1)).await;
+    client.frame_of(Frame::HEADERS, 1).await.expect("the head of the answer");
+
+    drop(client);
+
+    endpoint.frame_of(Frame::RST_STREAM, 1).await.expect("the end of its stream");
+    proxy.is_idle().await;
+    proxy.metrics_show("no connection of a client", |m| m.sum("evenkeel_connections", &[]) == 0.0).await;
+    let idle = [("state", "idle")];
+    proxy.metrics_show("an idle one", |m| m.sum("evenkeel_upstream_connections", &idle) == 1.0).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_endpoint_does_not_take_ends_with_the_answer() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let origin = FrameOrigin::start();
+    let proxy = Proxy::with_upstream(&origin.place).upstream("protocol = \"h2c\"").workers(1).start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nnobody wants it").await;
+    let mut endpoint = origin.accept(&[(INITIAL_WINDOW_SIZE, 0)]).await;
+    endpoint.frame_of(Frame::HEADERS, 1).await.expect("a request");
+    endpoint.send(answer(1)).await;
+    endpoint.send(Frame::new(Frame::DATA, Frame::END_STREAM, 1, "enough")).await;
+
+    let answer = wire.response().await;
+
+    assert_eq!((answer.status, answer.text().as_str()), (200, "enough"));
+    endpoint.frame_of(Frame::RST_STREAM, 1).await.expect("the end of its stream");
+    drop(wire);
+    proxy.is_idle().await;
+    proxy.metrics_show("no connection of a client", |m| m.sum("evenkeel_connections", &[]) == 0.0).await;
 }
 
 #[tokio::test]
