@@ -204,3 +204,29 @@ async fn a_certificate_that_is_taken_back_is_refused_from_the_next_connection_on
     evenkeel_testkit::until("bob is refused", refused).await;
     assert!(is_served(&ann_comes, &proxy).await);
 }
+
+/// Somebody verified who cannot be named must not pass for nobody.
+#[tokio::test]
+async fn a_good_certificate_that_cannot_be_told_to_endpoints_opens_nothing() {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let builder = Proxy::with_upstream(&origin)
+        .listener(&format!("{}\ntls.client_auth = {{ ca = \"partners.pem\", mode = \"optional\" }}", super::SITE));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    let proxy = builder.start().await;
+    // A sequence with a DNS name that is not ASCII, and more names than a field can take.
+    let unreadable = partners.client("ann").names(&[0x30, 3, 0x82, 1, 0xff]).make();
+    let mut long = partners.client("bob");
+    for n in 0..300 {
+        long = long.uri(&format!("spiffe://test/{n:040}"));
+    }
+
+    for issued in [unreadable, long.make()] {
+        assert!(!is_served(&TlsClient::showing(&authority, "a.test", &issued), &proxy).await);
+    }
+
+    assert_eq!(origin.requests(), 0);
+    counts(&proxy, "client_certificate", 2).await;
+    assert!(is_served(&TlsClient::new(&authority, "a.test"), &proxy).await, "who shows none is nobody");
+}
