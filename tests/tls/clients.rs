@@ -161,18 +161,19 @@ async fn nobody_claims_an_identity_in_trailers_or_over_http_2() {
     for (client, known) in [(&nobody, 0), (&ann, 1)] {
         let before = origin.requests().len();
         let mut wire = client.connect(proxy.web()).await.wire;
-        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-who, x-sum\r\n";
-        wire.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Who: CN=bob\r\nX-Sum: 1\r\n\r\n"))
-            .await;
+        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-who, x_who, x-sum\r\n";
+        let trailers = "X-Who: CN=bob\r\nX_Who: CN=bob\r\nX-Sum: 1\r\n";
+        wire.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{trailers}\r\n")).await;
         assert_eq!(wire.response().await.status, 200);
 
         let over = client.clone().but(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let mut wire = FrameWire::begun(over.socket(proxy.web()).await, &[]).await;
         let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
-        let fields = [&fields[..], &[("x-who", "CN=bob"), ("te", "trailers"), ("trailer", "x-who, x-sum")]].concat();
+        let fields =
+            [&fields[..], &[("x-who", "CN=bob"), ("te", "trailers"), ("trailer", "x-who, x_who, x-sum")]].concat();
         wire.send(Frame::headers(1, &fields, false)).await;
         wire.send(Frame::new(Frame::DATA, 0, 1, "hi")).await;
-        wire.send(Frame::headers(1, &[("x-who", "CN=bob"), ("x-sum", "1")], true)).await;
+        wire.send(Frame::headers(1, &[("x-who", "CN=bob"), ("x_who", "CN=bob"), ("x-sum", "1")], true)).await;
         while !wire.frame_on(1).await.expect("an answer").ends_stream() {}
 
         let requests = origin.requests();
@@ -229,4 +230,25 @@ async fn a_good_certificate_that_cannot_be_told_to_endpoints_opens_nothing() {
     assert_eq!(origin.requests(), 0);
     counts(&proxy, "client_certificate", 2).await;
     assert!(is_served(&TlsClient::new(&authority, "a.test"), &proxy).await, "who shows none is nobody");
+}
+
+/// WSGI, CGI and PHP know no difference.
+#[tokio::test]
+async fn nobody_claims_an_identity_by_writing_the_field_with_underscores() {
+    for (header, alike) in [("X-Who-Is", "X_Who_Is"), ("X-Who-Is", "x-who_is"), ("X_Who-Is", "X-Who-Is")] {
+        let (authority, issued, origin, proxy) =
+            partners(&format!(", mode = \"optional\", header = \"{header}\""), &[]).await;
+        let nobody = TlsClient::new(&authority, "a.test");
+        let ann = TlsClient::showing(&authority, "a.test", &issued[0]);
+        for (client, known) in [(&nobody, 0), (&ann, 1)] {
+            let mut wire = client.connect(proxy.web()).await.wire;
+            wire.send(format!("GET / HTTP/1.1\r\nHost: a.test\r\n{alike}: CN=bob\r\nX_Other: 1\r\n\r\n")).await;
+            assert_eq!(wire.response().await.status, 200);
+
+            let seen = origin.last_seen();
+            assert_eq!(seen.header_all(alike).iter().filter(|value| value.contains("bob")).count(), 0, "{alike}");
+            assert_eq!(seen.header_all(header).len(), known);
+            assert_eq!(seen.header("x_other"), Some("1"), "others are left alone");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Two forms, `X-Forwarded-*` and `Forwarded` (RFC 7239). Only the configured one is read and written; the other is removed, whoever
 //! sent it: a chain that does not end with our own peer would let anybody speak for a client.
 
-use super::Exchange;
+use super::{Exchange, alike};
 use crate::connection::ClientConnection;
 use evenkeel_model::{Config, Forwarded};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -107,8 +107,8 @@ fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
 }
 
 /// Tells the endpoint who asked. What a client says of those before it is kept only if it is itself a trusted proxy. `forwarded`: the
-/// head has such a field.
-pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, forwarded: bool, exchange: &Exchange) {
+/// head has such a field; `underscore`: a name with one.
+pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, forwarded: bool, underscore: bool, exchange: &Exchange) {
     let Some(connection) = exchange.connection() else { return };
     let trusted = exchange.trusts_peer();
     if form.is_rfc7239() {
@@ -116,6 +116,12 @@ pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, forwarded: bool, ex
         append(headers, &header::FORWARDED, &element, trusted && forwarded);
     } else if forwarded {
         headers.remove(header::FORWARDED);
+    }
+    if underscore && !(trusted && form.is_x()) {
+        // Not the fields themselves alone: see `alike`.
+        for name in [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST] {
+            alike::remove(headers, name);
+        }
     }
     if form.is_x() {
         tell_x(headers, connection, trusted);
