@@ -36,7 +36,7 @@ pub(super) async fn connect(target: &Target, probe: &Probe, tls: Option<&ClientT
     };
     // gRPC is HTTP/2, whatever requests speak.
     let only = matches!(probe.kind, ProbeKind::Grpc(_)).then_some(Protocol::Http2);
-    match tls.connect(stream, target.address(), only, probe.timeout).await {
+    match tls.probe(stream, target.address(), only, probe.timeout).await {
         Ok(connected) => Ok(Opened { stream: connected.stream, protocol: connected.protocol, secured: true }),
         Err(Refusal::TimedOut { .. }) => Err(Failure::NoAnswer { limit: probe.timeout }),
         Err(refusal) => Err(Failure::Tls(refusal)),

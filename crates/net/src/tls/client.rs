@@ -42,6 +42,8 @@ struct Current {
     trust: Trust,
     certificate: Option<Certificate>,
     config: Arc<ClientConfig>,
+    /// The same without a memory of sessions.
+    forgetful: Arc<ClientConfig>,
 }
 
 /// With which settings and files a connection was made. What has another one was made under other rules, and is not to be used.
@@ -126,10 +128,38 @@ impl ClientTls {
         limit: Duration,
     ) -> Result<Connected, Refusal> {
         let current = self.current.load_full();
+        self.shake(&current, &current.config, stream, address, only, limit).await
+    }
+
+    /// The same for a probe, which resumes no session: an endpoint would not show its certificate (RFC 8446, section 2.2), and one that
+    /// has run out since would not be noticed.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was sent but the handshake.
+    pub async fn probe(
+        &self,
+        stream: Stream,
+        address: &Address,
+        only: Option<Protocol>,
+        limit: Duration,
+    ) -> Result<Connected, Refusal> {
+        let current = self.current.load_full();
+        self.shake(&current, &current.forgetful, stream, address, only, limit).await
+    }
+
+    async fn shake(
+        &self,
+        current: &Current,
+        config: &Arc<ClientConfig>,
+        stream: Stream,
+        address: &Address,
+        only: Option<Protocol>,
+        limit: Duration,
+    ) -> Result<Connected, Refusal> {
         let name = server_name(&self.settings, address).map_err(|problem| Refusal::Failed(problem.message))?;
         let offered = only.as_ref().map_or(&self.settings.protocols[..], std::slice::from_ref);
         let names = offered.iter().map(|protocol| protocol.as_str().into()).collect();
-        let connecting = TlsConnector::from(Arc::clone(&current.config)).with_alpn(names).connect(name, stream);
+        let connecting = TlsConnector::from(Arc::clone(config)).with_alpn(names).connect(name, stream);
         let connected = tokio::time::timeout(limit, connecting).await;
         let stream =
             connected.map_err(|_| Refusal::TimedOut { waited: limit })?.map_err(|e| Refusal::of(&e, offered))?;
@@ -195,8 +225,10 @@ impl Current {
         }
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let config = config(settings, &trust, certificate.as_ref(), &provider);
+        let mut forgetful = config.clone();
+        forgetful.resumption = Resumption::disabled();
         let identity = Identity(NEXT.fetch_add(1, Relaxed));
-        Ok(Arc::new(Self { identity, trust, certificate, config }))
+        Ok(Arc::new(Self { identity, trust, certificate, config: Arc::new(config), forgetful: Arc::new(forgetful) }))
     }
 }
 
@@ -206,7 +238,7 @@ fn config(
     trust: &Trust,
     certificate: Option<&Certificate>,
     provider: &Arc<CryptoProvider>,
-) -> Arc<ClientConfig> {
+) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let builder = builder.with_protocol_versions(versions(settings.min_version));
     let builder = builder.expect("aws-lc-rs has suites for both versions");
@@ -216,7 +248,7 @@ fn config(
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-    Arc::new(config)
+    config
 }
 
 impl std::fmt::Debug for ClientTls {
