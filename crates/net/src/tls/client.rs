@@ -50,6 +50,18 @@ struct Current {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(u64);
 
+/// What is to be spoken within TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// What the endpoint chooses of what the settings offer.
+    Agreed,
+    /// This and nothing else, whatever the settings say.
+    Only(Protocol),
+    /// Whatever it is, it is not our business: no protocol is offered that the operator has not written, for an endpoint would choose it,
+    /// or refuse a list without its own.
+    Bytes,
+}
+
 /// A connection within TLS.
 #[derive(Debug)]
 pub struct Connected {
@@ -116,7 +128,7 @@ impl ClientTls {
         self.current.load().identity
     }
 
-    /// Speaks TLS over `stream`, which leads to `address`. `only`: nothing else is offered, whatever the settings say.
+    /// Speaks TLS over `stream`, which leads to `address`, and agrees on what is spoken `inside`.
     ///
     /// # Errors
     /// [`Refusal`]; nothing was sent but the handshake.
@@ -124,11 +136,11 @@ impl ClientTls {
         &self,
         stream: Stream,
         address: &Address,
-        only: Option<Protocol>,
+        inside: Inside,
         limit: Duration,
     ) -> Result<Connected, Refusal> {
         let current = self.current.load_full();
-        self.shake(&current, &current.config, stream, address, only, limit).await
+        self.shake(&current, &current.config, stream, address, inside, limit).await
     }
 
     /// The same for a probe, which resumes no session: an endpoint would not show its certificate (RFC 8446, section 2.2), and one that
@@ -140,11 +152,11 @@ impl ClientTls {
         &self,
         stream: Stream,
         address: &Address,
-        only: Option<Protocol>,
+        inside: Inside,
         limit: Duration,
     ) -> Result<Connected, Refusal> {
         let current = self.current.load_full();
-        self.shake(&current, &current.forgetful, stream, address, only, limit).await
+        self.shake(&current, &current.forgetful, stream, address, inside, limit).await
     }
 
     async fn shake(
@@ -153,11 +165,15 @@ impl ClientTls {
         config: &Arc<ClientConfig>,
         stream: Stream,
         address: &Address,
-        only: Option<Protocol>,
+        inside: Inside,
         limit: Duration,
     ) -> Result<Connected, Refusal> {
         let name = server_name(&self.settings, address).map_err(|problem| Refusal::Failed(problem.message))?;
-        let offered = only.as_ref().map_or(&self.settings.protocols[..], std::slice::from_ref);
+        let offered = match &inside {
+            Inside::Agreed => &self.settings.protocols[..],
+            Inside::Only(protocol) => std::slice::from_ref(protocol),
+            Inside::Bytes => &self.settings.session_protocols[..],
+        };
         let names = offered.iter().map(|protocol| protocol.as_str().into()).collect();
         let connecting = TlsConnector::from(Arc::clone(config)).with_alpn(names).connect(name, stream);
         let connected = tokio::time::timeout(limit, connecting).await;
@@ -167,7 +183,7 @@ impl ClientTls {
         let protocol = Protocol::ALL.into_iter().find(|known| spoken == Some(known.as_str().as_bytes()));
         // Endpoints that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
         let protocol = protocol.unwrap_or(Protocol::Http11);
-        if !offered.contains(&protocol) {
+        if inside != Inside::Bytes && !offered.contains(&protocol) {
             return Err(Refusal::of_protocol(offered));
         }
         Ok(Connected { protocol, stream: Stream::Tls(Box::new(stream.into())), identity: current.identity })
