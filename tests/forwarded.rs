@@ -38,6 +38,23 @@ async fn what_a_stranger_claims_is_discarded() {
 }
 
 #[tokio::test]
+async fn what_a_stranger_claims_with_underscores_is_discarded() {
+    for (top, kept) in [("", 0), (TRUSTING, 1)] {
+        let (proxy, origin) = started(top).await;
+        let claims = "X_Forwarded_For: 1.1.1.1\r\nX-Forwarded_Proto: https\r\nx_forwarded-host: evil.org\r\nX_Other: 1";
+
+        let answer = Wire::exchange(proxy.web(), format!("GET / HTTP/1.1\r\nHost: a.org\r\n{claims}\r\n\r\n")).await;
+
+        assert_eq!(answer.status, 200);
+        let seen = origin.last_seen();
+        for name in ["x_forwarded_for", "x-forwarded_proto", "x_forwarded-host"] {
+            assert_eq!(seen.header_all(name).len(), kept, "{name}");
+        }
+        assert_eq!(seen.header("x_other"), Some("1"));
+    }
+}
+
+#[tokio::test]
 async fn what_a_trusted_proxy_says_is_kept_and_it_is_added_itself() {
     let (proxy, origin) = started(TRUSTING).await;
 

@@ -275,3 +275,28 @@ async fn streams_of_a_listener_that_is_taken_away_go_on() {
     assert_eq!((answer.status, answer.text()), (200, "done"));
     proxy.metrics_show("the connection ends", |m| m.sum("evenkeel_connections", &[]) < 0.5).await;
 }
+
+#[tokio::test]
+async fn half_a_head_is_waited_for_no_longer_than_in_http_1_whatever_else_goes_on() {
+    let origin = slow().await;
+    let whole = Frame::get(3, "/");
+    let begin = |payload: &[u8]| Frame::new(Frame::HEADERS, Frame::END_STREAM, 3, payload).bytes();
+    let (front, back) = whole.payload.split_at(9);
+    let halves = [
+        begin(&whole.payload),
+        [begin(front), Frame::new(Frame::CONTINUATION, 0, 3, back).bytes()].concat(),
+        whole.bytes()[..20].to_vec(),
+    ];
+    for half in halves {
+        let proxy = h2c(&origin).listener("timeouts.request_head = \"300ms\"").start().await;
+        let mut wire = FrameWire::to(proxy.web(), &[]).await;
+        wire.send(Frame::get(1, "/hold")).await;
+        eventually("the endpoint has it", || origin.in_flight() == 1).await;
+
+        wire.try_send(&half).await.unwrap();
+
+        wire.ended().await;
+        proxy.counts_local("request_timeout", 1).await;
+        proxy.is_idle().await;
+    }
+}

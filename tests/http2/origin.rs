@@ -1,7 +1,7 @@
-//! An endpoint that speaks HTTP/2, in plain text or within TLS.
+//! Endpoints that speak HTTP/2: by a library, in plain text or within TLS, or frame by frame.
 
 use bytes::Bytes;
-use evenkeel_testkit::{Door, Place, Socket, TlsServer};
+use evenkeel_testkit::{Door, FrameWire, Place, Socket, TlsServer, in_time};
 use h2::{RecvStream, server::SendResponse};
 use http::{Request, Response};
 use std::{
@@ -132,6 +132,24 @@ impl H2Origin {
 impl Drop for H2Origin {
     fn drop(&mut self) {
         self.dies();
+    }
+}
+
+/// An endpoint of which a test plays every frame.
+pub(super) struct FrameOrigin {
+    pub(super) place: Place,
+    door: Door,
+}
+
+impl FrameOrigin {
+    pub(super) fn start() -> Self {
+        let (door, place) = Door::open(&Place::loopback());
+        Self { place, door }
+    }
+
+    /// The next connection, greeted with these settings.
+    pub(super) async fn accept(&self, settings: &[(u16, u32)]) -> FrameWire {
+        FrameWire::accepted(in_time("a connection", self.door.accept()).await.expect("a connection"), settings).await
     }
 }
 

@@ -4,6 +4,7 @@ mod carrying;
 mod endpoints;
 mod names;
 mod opening;
+mod secured;
 
 use evenkeel_testkit::{Builder, Metrics, Proxy};
 use std::fmt::Display;

@@ -161,18 +161,19 @@ async fn nobody_claims_an_identity_in_trailers_or_over_http_2() {
     for (client, known) in [(&nobody, 0), (&ann, 1)] {
         let before = origin.requests().len();
         let mut wire = client.connect(proxy.web()).await.wire;
-        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-who, x-sum\r\n";
-        wire.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Who: CN=bob\r\nX-Sum: 1\r\n\r\n"))
-            .await;
+        let head = "POST / HTTP/1.1\r\nHost: a.test\r\nX-Who: CN=bob\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-who, x_who, x-sum\r\n";
+        let trailers = "X-Who: CN=bob\r\nX_Who: CN=bob\r\nX-Sum: 1\r\n";
+        wire.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{trailers}\r\n")).await;
         assert_eq!(wire.response().await.status, 200);
 
         let over = client.clone().but(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let mut wire = FrameWire::begun(over.socket(proxy.web()).await, &[]).await;
         let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
-        let fields = [&fields[..], &[("x-who", "CN=bob"), ("te", "trailers"), ("trailer", "x-who, x-sum")]].concat();
+        let fields =
+            [&fields[..], &[("x-who", "CN=bob"), ("te", "trailers"), ("trailer", "x-who, x_who, x-sum")]].concat();
         wire.send(Frame::headers(1, &fields, false)).await;
         wire.send(Frame::new(Frame::DATA, 0, 1, "hi")).await;
-        wire.send(Frame::headers(1, &[("x-who", "CN=bob"), ("x-sum", "1")], true)).await;
+        wire.send(Frame::headers(1, &[("x-who", "CN=bob"), ("x_who", "CN=bob"), ("x-sum", "1")], true)).await;
         while !wire.frame_on(1).await.expect("an answer").ends_stream() {}
 
         let requests = origin.requests();
@@ -203,4 +204,51 @@ async fn a_certificate_that_is_taken_back_is_refused_from_the_next_connection_on
     let refused = async || (!is_served(&bob_comes, &proxy).await).then_some(());
     evenkeel_testkit::until("bob is refused", refused).await;
     assert!(is_served(&ann_comes, &proxy).await);
+}
+
+/// Somebody verified who cannot be named must not pass for nobody.
+#[tokio::test]
+async fn a_good_certificate_that_cannot_be_told_to_endpoints_opens_nothing() {
+    let (authority, partners) = (Authority::new("Test Authority"), Authority::new("Partners"));
+    let origin = Origin::http1().start().await;
+    let builder = Proxy::with_upstream(&origin)
+        .listener(&format!("{}\ntls.client_auth = {{ ca = \"partners.pem\", mode = \"optional\" }}", super::SITE));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).unwrap();
+    let proxy = builder.start().await;
+    // A sequence with a DNS name that is not ASCII, and more names than a field can take.
+    let unreadable = partners.client("ann").names(&[0x30, 3, 0x82, 1, 0xff]).make();
+    let mut long = partners.client("bob");
+    for n in 0..300 {
+        long = long.uri(&format!("spiffe://test/{n:040}"));
+    }
+
+    for issued in [unreadable, long.make()] {
+        assert!(!is_served(&TlsClient::showing(&authority, "a.test", &issued), &proxy).await);
+    }
+
+    assert_eq!(origin.requests(), 0);
+    counts(&proxy, "client_certificate", 2).await;
+    assert!(is_served(&TlsClient::new(&authority, "a.test"), &proxy).await, "who shows none is nobody");
+}
+
+/// WSGI, CGI and PHP know no difference.
+#[tokio::test]
+async fn nobody_claims_an_identity_by_writing_the_field_with_underscores() {
+    for (header, alike) in [("X-Who-Is", "X_Who_Is"), ("X-Who-Is", "x-who_is"), ("X_Who-Is", "X-Who-Is")] {
+        let (authority, issued, origin, proxy) =
+            partners(&format!(", mode = \"optional\", header = \"{header}\""), &[]).await;
+        let nobody = TlsClient::new(&authority, "a.test");
+        let ann = TlsClient::showing(&authority, "a.test", &issued[0]);
+        for (client, known) in [(&nobody, 0), (&ann, 1)] {
+            let mut wire = client.connect(proxy.web()).await.wire;
+            wire.send(format!("GET / HTTP/1.1\r\nHost: a.test\r\n{alike}: CN=bob\r\nX_Other: 1\r\n\r\n")).await;
+            assert_eq!(wire.response().await.status, 200);
+
+            let seen = origin.last_seen();
+            assert_eq!(seen.header_all(alike).iter().filter(|value| value.contains("bob")).count(), 0, "{alike}");
+            assert_eq!(seen.header_all(header).len(), known);
+            assert_eq!(seen.header("x_other"), Some("1"), "others are left alone");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! TLS to endpoints: whom we believe, who we are, and what becomes of requests when there is no agreement.
 
 use evenkeel_testkit::{
-    Authority, Builder, Edit, Issued, Origin, Proxy, RawOrigin, Script, TlsClient, TlsServer, run_command, until,
+    Authority, Builder, Edit, Issued, Origin, Proxy, RawOrigin, Script, TlsClient, TlsServer, eventually, run_command,
+    until,
 };
 use std::{fs, path::Path};
 
@@ -266,6 +267,19 @@ async fn probes_speak_tls_as_requests_do() {
     assert!(origin.probes() > 0);
     assert_eq!(strange.probes(), 0);
     assert!(tls.greeted().iter().all(|greeted| greeted.name.as_deref() == Some("a.test")));
+}
+
+/// A session that is resumed shows no certificate (RFC 8446, section 2.2), so one that has run out since would not be noticed.
+#[tokio::test]
+async fn each_probe_looks_at_the_certificate_again() {
+    let (authority, tls, origin) = secured("safe").await;
+    let probe = "health = { http = \"/health\", interval = \"100ms\", healthy_after = 1, unhealthy_after = 1 }";
+    let _proxy = proxied(&origin, &authority, &format!("{TRUSTING}\n{probe}")).await;
+
+    eventually("some probes", || origin.probes() >= 4).await;
+
+    let greeted = tls.greeted();
+    assert!(greeted.iter().all(|greeted| !greeted.resumed), "{greeted:?}");
 }
 
 #[tokio::test]

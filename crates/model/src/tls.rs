@@ -125,6 +125,8 @@ pub struct UpstreamTls {
     pub min_version: TlsVersion,
     /// What may be spoken inside, the dearest first (ALPN, RFC 7301).
     pub protocols: Vec<Protocol>,
+    /// The same for connections that are passed on as they are: what the operator has written, and mostly nothing.
+    pub session_protocols: Vec<Protocol>,
 }
 
 impl UpstreamTls {
@@ -144,6 +146,7 @@ impl Default for UpstreamTls {
             certificate: None,
             min_version: TlsVersion::default(),
             protocols: vec![Protocol::Http11],
+            session_protocols: Vec::new(),
         }
     }
 }

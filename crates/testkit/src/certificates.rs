@@ -1,9 +1,9 @@
 //! Certificates for tests, made at run time: no key is ever in the repository, and none expires there.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType,
-    SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams,
+    RsaKeySize, SanType, SerialNumber, date_time_ymd,
 };
 use std::{
     fs,
@@ -148,6 +148,12 @@ impl Order<'_> {
     /// When it is not ASCII.
     pub fn uri(mut self, uri: &str) -> Self {
         self.params.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI in ASCII")));
+        self
+    }
+
+    /// With these bytes for its names (RFC 5280, section 4.2.1.6), whatever they are.
+    pub fn names(mut self, der: &[u8]) -> Self {
+        self.params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 17], der.to_vec()));
         self
     }
 

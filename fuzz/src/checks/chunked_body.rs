@@ -1,6 +1,6 @@
 //! Any bytes behind a head that announces chunks, against a decoder of our own.
 //!
-//! The decoder knows extensions of any kind without a line break, with white space before them or not.
+//! The decoder knows extensions of any kind without a control, with white space before them or not.
 
 use super::stage::{self, INPUT_MAX};
 
@@ -40,7 +40,7 @@ fn decode(mut rest: &[u8]) -> Option<Decoded> {
             return None;
         }
         if rest.first() == Some(&b';') {
-            let end = rest.iter().position(|b| matches!(b, b'\r' | b'\n'))?;
+            let end = rest.iter().position(|b| *b != b'\t' && b.is_ascii_control())?;
             rest = &rest[end..];
         }
         rest = rest.strip_prefix(b"\r\n")?;

@@ -89,12 +89,13 @@ fn ours() -> Vec<Case> {
             .with("x-forwarded-proto: http")
             .with("x-forwarded-host: a"),
         case("nobody but us says by which way a request came")
-            .field("X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /x\r\nX-Forwarded-Server: b\r\nX-Real-IP: 6.6.6.6\r\nX-Real-Name: c")
+            .field("X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /x\r\nX-Forwarded-Server: b\r\nX-Real-IP: 6.6.6.6\r\nX_Real_IP: 7.7.7.7\r\nX-Real-Name: c")
             .served("GET /")
             .without("x-forwarded-port")
             .without("x-forwarded-prefix")
             .without("x-forwarded-server")
             .without("x-real-ip")
+            .without("x_real_ip")
             .with("x-real-name: c"),
         case("Proxy is dropped, for CGI would take it for a setting").field("Proxy: http://evil").served("GET /").without("proxy"),
         case("Via says through whom").field("Via: 1.0 other").served("GET /").with("via: 1.0 other").with("via: 1.1 evenkeel"),

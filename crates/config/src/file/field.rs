@@ -52,6 +52,65 @@ pub(super) fn name(text: &str, place: Place, report: &Report) -> Option<HeaderNa
     name
 }
 
+/// Why nobody but us may write this field: it says where a message ends, or which connection it belongs to (RFC 9110, section 7.6.1; RFC
+/// 9112, section 6).
+pub(super) fn of_the_connection(name: &HeaderName) -> Option<&'static str> {
+    match name.as_str() {
+        "content-length" | "transfer-encoding" | "trailer" => {
+            Some("it says where the message ends, and a wrong one splits it in two")
+        }
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "upgrade" | "http2-settings" => {
+            Some("it belongs to one connection and is never passed on")
+        }
+        _ => None,
+    }
+}
+
+/// The same of a request: it decides for which host it is, or when its body is sent.
+pub(super) fn of_the_request(name: &HeaderName) -> Option<&'static str> {
+    match name.as_str() {
+        "host" => Some("routing, the log and the endpoint must see one and the same host"),
+        "expect" => Some("it decides when the body is sent"),
+        _ => None,
+    }
+}
+
+/// Why this field cannot tell endpoints who a client is: all of them would lose it, for what clients send under the name is removed, and
+/// endpoints know it as something else. Many of these know no difference between `-` and `_`.
+pub(super) fn of_others(name: &HeaderName) -> Option<&'static str> {
+    match name.as_str().replace('_', "-").as_str() {
+        "via" | "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "max-forwards" => {
+            Some("we write it ourselves, and it says something else")
+        }
+        "x-forwarded-port" | "x-forwarded-by" | "x-forwarded-server" | "x-forwarded-prefix" | "x-real-ip" => {
+            Some("endpoints read something else in it")
+        }
+        "cookie" | "authorization" | "proxy-authorization" => {
+            Some("clients show by it who they are to endpoints, and theirs would be removed")
+        }
+        "content-type" | "content-encoding" | "content-range" | "content-location" | "content-language" => {
+            Some("it says what the body is, and that of clients would be removed")
+        }
+        "accept"
+        | "accept-encoding"
+        | "accept-language"
+        | "cache-control"
+        | "date"
+        | "from"
+        | "if-match"
+        | "if-modified-since"
+        | "if-none-match"
+        | "if-range"
+        | "if-unmodified-since"
+        | "origin"
+        | "pragma"
+        | "range"
+        | "referer"
+        | "user-agent" => Some("clients say something else in it, and theirs would be removed"),
+        _ => None,
+    }
+}
+
 /// The value of a header field.
 pub(super) fn value(node: Node<'_>) -> Option<HeaderValue> {
     let text = node.text()?;

@@ -164,22 +164,14 @@ fn removal(node: Node<'_>, message: Message) -> Option<HeaderChange> {
 }
 
 /// The name of a field that may be changed without changing where a message ends, which connection it belongs to, or which host it is
-/// for (RFC 9110, section 7.6.1; RFC 9112, section 6).
+/// for.
 fn changeable(node: Node<'_>, message: Message) -> Option<HeaderName> {
     let name = field::name(node.text()?, node.place(), node.report())?;
-    let why = match name.as_str() {
-        "content-length" | "transfer-encoding" | "trailer" => {
-            "it says where the message ends, and a wrong one splits it in two"
-        }
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "upgrade" | "http2-settings" => {
-            "it belongs to one connection and is never passed on"
-        }
-        "host" if matches!(message, Message::Request) => {
-            "routing, the log and the endpoint must see one and the same host"
-        }
-        "expect" if matches!(message, Message::Request) => "it decides when the body is sent",
-        _ => return Some(name),
-    };
+    let why = field::of_the_connection(&name).or_else(|| match message {
+        Message::Request => field::of_the_request(&name),
+        Message::Response => None,
+    });
+    let Some(why) = why else { return Some(name) };
     node.refuse(format!("a filter cannot change {:?}", name.as_str()), why);
     None
 }

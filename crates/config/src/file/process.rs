@@ -73,7 +73,8 @@ pub(super) static LIMITS: Table = Table {
             Shape::Choice { words: &["allow", "refuse"], later: &[] },
             Literal::Text("allow"),
             "What becomes of a request with a _ in a field's name. allow: it is passed on. refuse: 400. Write refuse when endpoints turn \
-             - and _ into one, as CGI, WSGI and PHP do: X_Forwarded_For would pass for X-Forwarded-For there.",
+             - and _ into one, as CGI, WSGI and PHP do, and you write fields of your own there: X_User would pass for X-User. What strangers \
+             write like X-Forwarded-For is removed in any case.",
         ),
     ],
     later: &["queue_max", "rate", "connections_per_client_max", "requests_max"],

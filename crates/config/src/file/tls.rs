@@ -5,10 +5,12 @@
 
 use super::field;
 use crate::{
+    error::Finding,
     shape::{Key, Literal, Shape, Table},
     walk::{Node, Section, Value, Word},
 };
 use evenkeel_model::{CertificateFiles, ClientAuth, ClientAuthMode, Protocol, Tls, TlsVersion, UnknownNames};
+use http::HeaderName;
 use std::path::{Path, PathBuf};
 
 /// Any path; an empty one is refused.
@@ -152,8 +154,18 @@ fn client_auth(section: &Section<'_>, folder: &Path) -> Option<ClientAuth> {
         Some(node) => Some(file(Some(node), folder)?),
         None => None,
     };
-    let header = field::name(section.preset::<&str>("header"), section.place_of("header"), section.report());
+    let header = identity_field(section);
     Some(ClientAuth { mode, ca: ca?, crl, header: header? })
+}
+
+/// The field in which endpoints learn who a client is: one that means nothing else.
+fn identity_field(section: &Section<'_>) -> Option<HeaderName> {
+    let (place, report) = (section.place_of("header"), section.report());
+    let name = field::name(section.preset::<&str>("header"), place, report)?;
+    let taken = [field::of_the_connection, field::of_the_request, field::of_others];
+    let Some(why) = taken.into_iter().find_map(|why| why(&name)) else { return Some(name) };
+    report.add(Finding::error(place, format!("{:?} cannot carry who a client is", name.as_str())).hint(why));
+    None
 }
 
 pub(super) fn file(node: Option<Node<'_>>, folder: &Path) -> Option<PathBuf> {

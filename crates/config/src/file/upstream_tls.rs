@@ -58,7 +58,7 @@ pub(super) static UPSTREAM_TLS: Table = Table {
         Key::optional(
             "alpn",
             Shape::List(&PROTOCOL, 1),
-            "what protocol says; h2 first with \"auto\"",
+            "what protocol says; h2 first with \"auto\"; nothing for connections of tcp listeners",
             "What is offered inside, the dearest first; nothing that protocol excludes. Write it for the other order. An endpoint that \
              chooses nothing speaks HTTP/1.1.",
         ),
@@ -105,7 +105,10 @@ fn table(section: &Section<'_>, protocol: UpstreamProtocol, folder: &Path) -> Op
         _ => TlsVersion::V1_2,
     };
     let protocols = protocols(section, protocol)?;
-    Some(UpstreamTls { verify, ca: ca?, crl: crl?, server_name, certificate: pair?, min_version, protocols })
+    let written = section.node("alpn").is_some();
+    let session_protocols = if written { protocols.clone() } else { Vec::new() };
+    let (ca, crl, certificate) = (ca?, crl?, pair?);
+    Some(UpstreamTls { verify, ca, crl, server_name, certificate, min_version, protocols, session_protocols })
 }
 
 /// What is offered, of what the upstream's `protocol` allows.

@@ -126,6 +126,43 @@ fn filters(list: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_field_for_identities_that_means_something_else_is_told() {
+    let auth = |header: &str| {
+        listener(&format!(
+            "tls.certificates = [{{ cert = \"a.pem\", key = \"a.key\" }}]\n\
+             tls.client_auth = {{ ca = \"ca.pem\", header = \"{header}\" }}"
+        ))
+    };
+    let taken = [
+        "Host",
+        "Content-Length",
+        "Content-Type",
+        "Transfer-Encoding",
+        "Connection",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Via",
+        "Forwarded",
+        "X-Forwarded-For",
+        "X_Forwarded_Proto",
+        "X-Forwarded-Host",
+        "Cookie",
+        "Authorization",
+        "Expect",
+    ];
+    for name in taken {
+        let told = auth(name);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let said = format!("{:?} cannot carry who a client is | {name:?} | ", name.to_lowercase());
+        assert!(told[0].starts_with(&said), "{told:?}");
+    }
+    for name in ["X-Who", "x-forwarded-client-cert", "X-Forwarded-Tls-Client-Cert", "Client-Cert"] {
+        assert!(auth(name).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn a_filter_that_would_break_messages_is_told() {
     let fields = [
         "Content-Length",

@@ -5,7 +5,7 @@ use evenkeel_model::{Probe, ProbeKind, Protocol};
 use evenkeel_net::{
     ConnectError, Stream, Target, connect_port,
     proxy_protocol::{Announced, write},
-    tls::{ClientTls, Refusal},
+    tls::{ClientTls, Inside, Refusal},
 };
 use tokio::io::AsyncWriteExt;
 
@@ -34,9 +34,14 @@ pub(super) async fn connect(target: &Target, probe: &Probe, tls: Option<&ClientT
     let Some(tls) = tls.filter(|_| probe.port.is_none()) else {
         return Ok(Opened { stream, protocol: probe.protocol, secured: false });
     };
-    // gRPC is HTTP/2, whatever requests speak.
-    let only = matches!(probe.kind, ProbeKind::Grpc(_)).then_some(Protocol::Http2);
-    match tls.connect(stream, target.address(), only, probe.timeout).await {
+    let inside = match (&probe.kind, probe.protocol) {
+        // gRPC is HTTP/2, whatever requests speak.
+        (ProbeKind::Grpc(_), _) => Inside::Only(Protocol::Http2),
+        // It may be an endpoint of a tcp listener, and one that chooses nothing speaks HTTP/1.1.
+        (ProbeKind::Tcp, Protocol::Http11) => Inside::Bytes,
+        _ => Inside::Agreed,
+    };
+    match tls.probe(stream, target.address(), inside, probe.timeout).await {
         Ok(connected) => Ok(Opened { stream: connected.stream, protocol: connected.protocol, secured: true }),
         Err(Refusal::TimedOut { .. }) => Err(Failure::NoAnswer { limit: probe.timeout }),
         Err(refusal) => Err(Failure::Tls(refusal)),

@@ -42,11 +42,25 @@ struct Current {
     trust: Trust,
     certificate: Option<Certificate>,
     config: Arc<ClientConfig>,
+    /// The same without a memory of sessions.
+    forgetful: Arc<ClientConfig>,
 }
 
 /// With which settings and files a connection was made. What has another one was made under other rules, and is not to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(u64);
+
+/// What is to be spoken within TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// What the endpoint chooses of what the settings offer.
+    Agreed,
+    /// This and nothing else, whatever the settings say.
+    Only(Protocol),
+    /// Whatever it is, it is not our business: no protocol is offered that the operator has not written, for an endpoint would choose it,
+    /// or refuse a list without its own.
+    Bytes,
+}
 
 /// A connection within TLS.
 #[derive(Debug)]
@@ -114,7 +128,7 @@ impl ClientTls {
         self.current.load().identity
     }
 
-    /// Speaks TLS over `stream`, which leads to `address`. `only`: nothing else is offered, whatever the settings say.
+    /// Speaks TLS over `stream`, which leads to `address`, and agrees on what is spoken `inside`.
     ///
     /// # Errors
     /// [`Refusal`]; nothing was sent but the handshake.
@@ -122,14 +136,46 @@ impl ClientTls {
         &self,
         stream: Stream,
         address: &Address,
-        only: Option<Protocol>,
+        inside: Inside,
         limit: Duration,
     ) -> Result<Connected, Refusal> {
         let current = self.current.load_full();
+        self.shake(&current, &current.config, stream, address, inside, limit).await
+    }
+
+    /// The same for a probe, which resumes no session: an endpoint would not show its certificate (RFC 8446, section 2.2), and one that
+    /// has run out since would not be noticed.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was sent but the handshake.
+    pub async fn probe(
+        &self,
+        stream: Stream,
+        address: &Address,
+        inside: Inside,
+        limit: Duration,
+    ) -> Result<Connected, Refusal> {
+        let current = self.current.load_full();
+        self.shake(&current, &current.forgetful, stream, address, inside, limit).await
+    }
+
+    async fn shake(
+        &self,
+        current: &Current,
+        config: &Arc<ClientConfig>,
+        stream: Stream,
+        address: &Address,
+        inside: Inside,
+        limit: Duration,
+    ) -> Result<Connected, Refusal> {
         let name = server_name(&self.settings, address).map_err(|problem| Refusal::Failed(problem.message))?;
-        let offered = only.as_ref().map_or(&self.settings.protocols[..], std::slice::from_ref);
+        let offered = match &inside {
+            Inside::Agreed => &self.settings.protocols[..],
+            Inside::Only(protocol) => std::slice::from_ref(protocol),
+            Inside::Bytes => &self.settings.session_protocols[..],
+        };
         let names = offered.iter().map(|protocol| protocol.as_str().into()).collect();
-        let connecting = TlsConnector::from(Arc::clone(&current.config)).with_alpn(names).connect(name, stream);
+        let connecting = TlsConnector::from(Arc::clone(config)).with_alpn(names).connect(name, stream);
         let connected = tokio::time::timeout(limit, connecting).await;
         let stream =
             connected.map_err(|_| Refusal::TimedOut { waited: limit })?.map_err(|e| Refusal::of(&e, offered))?;
@@ -137,7 +183,7 @@ impl ClientTls {
         let protocol = Protocol::ALL.into_iter().find(|known| spoken == Some(known.as_str().as_bytes()));
         // Endpoints that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
         let protocol = protocol.unwrap_or(Protocol::Http11);
-        if !offered.contains(&protocol) {
+        if inside != Inside::Bytes && !offered.contains(&protocol) {
             return Err(Refusal::of_protocol(offered));
         }
         Ok(Connected { protocol, stream: Stream::Tls(Box::new(stream.into())), identity: current.identity })
@@ -195,8 +241,10 @@ impl Current {
         }
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let config = config(settings, &trust, certificate.as_ref(), &provider);
+        let mut forgetful = config.clone();
+        forgetful.resumption = Resumption::disabled();
         let identity = Identity(NEXT.fetch_add(1, Relaxed));
-        Ok(Arc::new(Self { identity, trust, certificate, config }))
+        Ok(Arc::new(Self { identity, trust, certificate, config: Arc::new(config), forgetful: Arc::new(forgetful) }))
     }
 }
 
@@ -206,7 +254,7 @@ fn config(
     trust: &Trust,
     certificate: Option<&Certificate>,
     provider: &Arc<CryptoProvider>,
-) -> Arc<ClientConfig> {
+) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let builder = builder.with_protocol_versions(versions(settings.min_version));
     let builder = builder.expect("aws-lc-rs has suites for both versions");
@@ -216,7 +264,7 @@ fn config(
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-    Arc::new(config)
+    config
 }
 
 impl std::fmt::Debug for ClientTls {

@@ -16,7 +16,7 @@ mod server;
 mod trust;
 
 pub use certificates::Names;
-pub use client::{ClientReady, ClientTls, Connected, Identity};
+pub use client::{ClientReady, ClientTls, Connected, Identity, Inside};
 pub use failure::Failure;
 pub use files::TlsProblem;
 pub use peer::{Opening, opening};

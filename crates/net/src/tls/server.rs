@@ -26,6 +26,10 @@ use tokio_rustls::{TlsAcceptor, server::FallibleAccept};
 /// Sessions that a listener remembers for clients that know no tickets, all workers together: some MiB when full.
 const SESSIONS_MAX: usize = 10_240;
 
+/// Bytes in which endpoints are told who a client is. They would refuse a longer line: httpd takes 8190 bytes of one field, name
+/// included, and most others 8 KiB.
+const IDENTITY_MAX: usize = 8000;
+
 /// TLS as one listener speaks it. It lives as long as the listener's name: with it live the keys of tickets and the remembered sessions,
 /// so that clients resume over reloads of everything.
 pub struct ServerTls {
@@ -66,7 +70,7 @@ pub struct Session {
     pub server_name: Option<Box<str>>,
     /// The names of the certificates that were chosen for it.
     pub names: Option<Names>,
-    /// Who it is, by its verified certificate: one line of printable ASCII.
+    /// Who it is, by its verified certificate: one line of printable ASCII, of a few thousand bytes at most.
     pub client: Option<String>,
     /// Whether it resumed a session from before.
     pub resumed: bool,
@@ -232,7 +236,7 @@ impl Future for Handshake {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.accept).poll(cx).map(|done| match done {
             Ok(stream) => {
-                let session = Session::of(stream.get_ref().1, &self.server.resolver);
+                let session = Session::of(stream.get_ref().1, &self.server.resolver)?;
                 Ok((Stream::Tls(Box::new(stream.into())), session))
             }
             Err((error, _)) => Err((Failure::of(&error), error)),
@@ -241,20 +245,29 @@ impl Future for Handshake {
 }
 
 impl Session {
-    fn of(connection: &rustls::ServerConnection, resolver: &Resolver) -> Self {
+    /// A client that is verified and cannot be named is none: it must not pass for one that has shown nothing.
+    fn of(connection: &rustls::ServerConnection, resolver: &Resolver) -> Result<Self, (Failure, std::io::Error)> {
         let server_name: Option<Box<str>> = connection.server_name().map(|name| name.to_ascii_lowercase().into());
-        let client = connection.peer_certificates().and_then(|chain| Facts::of(chain.first()?));
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let client = chain.first().map(|certificate| named(certificate)).transpose();
+        let client = client.map_err(|why| (Failure::ClientCertificate, std::io::Error::other(why)))?;
         let spoken = connection.alpn_protocol();
         let protocol = Protocol::ALL.into_iter().find(|known| spoken == Some(known.as_str().as_bytes()));
-        Self {
+        Ok(Self {
             names: resolver.names(server_name.as_deref()),
             server_name,
-            client: client.map(Facts::into_identity),
+            client,
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             // Clients that do not negotiate speak HTTP/1.1: there was nothing else before ALPN.
             protocol: protocol.unwrap_or(Protocol::Http11),
-        }
+        })
     }
+}
+
+/// Whose it is, in one line. What rustls verifies it does not read to its end: a name in its extensions may be none.
+fn named(certificate: &[u8]) -> Result<String, &'static str> {
+    let identity = Facts::of(certificate).ok_or("the client's certificate cannot be read")?.into_identity();
+    if identity.len() > IDENTITY_MAX { Err("the client's certificate has too many names") } else { Ok(identity) }
 }
 
 impl std::fmt::Debug for ServerTls {

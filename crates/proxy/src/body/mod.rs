@@ -192,6 +192,9 @@ impl http_body::Body for Body {
         if let Some(turn) = &this.turn {
             turn.asks();
         }
+        if let Some(slot) = &this.slot {
+            slot.upload_begins();
+        }
         let frame = match &mut this.kind {
             Kind::Empty | Kind::Switched(_) => Poll::Ready(None),
             Kind::Full(bytes) => {

@@ -6,7 +6,7 @@
 use super::{BodyError, Incoming, Join, Joined};
 use crate::{
     connection::ClientConnection,
-    request::detach,
+    request::{alike, detach},
     worker::{Pace, Timer},
 };
 use bytes::Bytes;
@@ -292,10 +292,13 @@ pub(super) fn without_forbidden(frame: Frame<Bytes>, these: &[HeaderName]) -> Fr
                 trailers.remove(name);
             }
             for name in these {
-                trailers.remove(name);
+                alike::remove(&mut trailers, name);
             }
-            let forwarded: Vec<_> =
-                trailers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+            let forwarded: Vec<_> = trailers
+                .keys()
+                .filter(|name| name.as_str().replace('_', "-").starts_with("x-forwarded-"))
+                .cloned()
+                .collect();
             for name in forwarded {
                 trailers.remove(name);
             }

@@ -1,4 +1,5 @@
-//! Watches the frames that a client of HTTP/2 sends: when they begin to be requests, and when they are a flood.
+//! Watches the frames that a client of HTTP/2 sends: when they begin to be requests, when a head has begun and not ended, and when they are a
+//! flood.
 //!
 //! Fed by `io` with every byte before `h2` sees it, because `h2` answers what costs us work and the client nothing (PING, SETTINGS,
 //! streams that are reset at once) for as long as it comes. Reads no payload and judges no grammar: that is `h2`'s business, and so
@@ -20,6 +21,8 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// Flag of SETTINGS and PING: an answer to ours.
 const ACK: u8 = 1;
+/// Flag of HEADERS and CONTINUATION: the head is complete.
+const END_HEADERS: u8 = 4;
 /// RFC 9113, section 4.1: the highest bit is reserved.
 const STREAM: u32 = 0x7fff_ffff;
 
@@ -89,6 +92,10 @@ pub(super) struct Frames {
     begun: bool,
     last_stream: u32,
     last_kind: u8,
+    /// Heads that have begun, trailers included.
+    heads: u64,
+    /// The last frame of the last head has not begun.
+    head_goes_on: bool,
     control: Left,
     resets: Left,
 }
@@ -103,6 +110,8 @@ impl Frames {
             begun: false,
             last_stream: 0,
             last_kind: SETTINGS,
+            heads: 0,
+            head_goes_on: false,
             control: Left::new(CONTROL, now),
             resets: Left::new(RESETS, now),
         }
@@ -111,6 +120,13 @@ impl Frames {
     /// Whether the client has said that it speaks HTTP/2, and its first frame has begun.
     pub(super) fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// Which head it is that has begun and is not here to its end, if there is one. Nothing else can come before that (RFC 9113, section
+    /// 4.3).
+    pub(super) fn open_head(&self) -> Option<u64> {
+        let comes = self.skip > 0 && matches!(self.last_kind, HEADERS | CONTINUATION);
+        (self.head_goes_on || comes).then_some(self.heads)
     }
 
     /// The last stream that the client has opened.
@@ -155,6 +171,10 @@ impl Frames {
                 self.begun = true;
                 let [a, b, c, kind, flags, stream @ ..] = self.head;
                 self.last_kind = kind;
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.heads += u64::from(kind == HEADERS);
+                    self.head_goes_on = flags & END_HEADERS == 0;
+                }
                 if kind == HEADERS {
                     self.last_stream = self.last_stream.max(u32::from_be_bytes(stream) & STREAM);
                 }
@@ -263,6 +283,28 @@ mod tests {
         }
         for second in 1..10_000 {
             frames.read(&frame(6, 0, 8).repeat(90), second * 1000).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_head_is_open_from_its_first_frame_to_the_last_byte_of_its_last() {
+        let mut frames = begun();
+        let [whole, half, more, rest] = [frame(1, 5, 10), frame(1, 1, 10), frame(9, 0, 5), frame(9, 4, 5)];
+        for (bytes, open) in [
+            (&whole[..], None),
+            (&half[..12], Some(2)),
+            (&half[12..], Some(2)),
+            (&more[..], Some(2)),
+            (&rest[..13], Some(2)),
+            (&rest[13..], None),
+            // What is left of one, and the begin of the next: another head.
+            (&whole[..12], Some(3)),
+            (&[&whole[12..], &half[..]].concat(), Some(4)),
+            (&rest[..], None),
+            (&frame(0, 0, 10)[..12], None),
+        ] {
+            frames.read(bytes, 0).unwrap();
+            assert_eq!(frames.open_head(), open, "{bytes:?}");
         }
     }
 

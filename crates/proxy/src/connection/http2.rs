@@ -48,6 +48,8 @@ enum Ended {
     Http(Result<(), hyper::Error>),
     Flood(Http2Fault),
     TimedOut,
+    /// A head did not come to its end.
+    HeadTimedOut,
 }
 
 /// Serves a connection until it ends.
@@ -64,6 +66,7 @@ where
         timer.set(left);
         timer
     });
+    let mut heads = Heads::default();
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {
         loop {
@@ -76,6 +79,9 @@ where
             }
             if let Some(fault) = connection.streams().and_then(Streams::flood) {
                 return Poll::Ready(Ended::Flood(fault));
+            }
+            if heads.poll(&connection, cx).is_ready() {
+                return Poll::Ready(Ended::HeadTimedOut);
             }
             if !leaving && age.as_ref().is_some_and(|age| age.poll(cx).is_ready()) && leaves(&connection) {
                 continue;
@@ -100,6 +106,41 @@ where
             connection.part_with(fault);
         }
         Ended::TimedOut => time_out(&connection),
+        Ended::HeadTimedOut => {
+            faults::unparsed(&connection, 408, Reason::RequestTimeout);
+        }
+    }
+}
+
+/// The time that a client takes for a head. h2 waits for ever, and nothing else can come before its end, so the connection is of no use to
+/// the other streams either.
+#[derive(Default)]
+struct Heads {
+    /// Which one it is, with a clock that is made for the first that does not come in one piece.
+    open: Option<u64>,
+    clock: Option<Timer>,
+}
+
+impl Heads {
+    /// Ready: it took too long. After each turn of hyper, which reads.
+    fn poll(&mut self, connection: &ClientConnection, cx: &Context<'_>) -> Poll<()> {
+        // While the client takes nothing of what is written, h2 may have stopped to read; that has a time of its own.
+        let open = connection.streams().filter(|_| !connection.write_stalled()).and_then(Streams::open_head);
+        if self.open != open {
+            self.open = open;
+            match (open, &self.clock) {
+                (Some(_), _) => {
+                    let clock = self.clock.get_or_insert_with(|| connection.timer());
+                    clock.set(connection.timeouts().request_head);
+                }
+                (None, Some(clock)) => clock.clear(),
+                (None, None) => {}
+            }
+        }
+        match &self.clock {
+            Some(clock) if open.is_some() => clock.poll(cx),
+            _ => Poll::Pending,
+        }
     }
 }
 

@@ -119,6 +119,11 @@ impl Streams {
         frames.begun()
     }
 
+    /// Which head has begun and not ended.
+    pub(super) fn open_head(&self) -> Option<u64> {
+        self.frames.borrow().open_head()
+    }
+
     /// What a flood that `h2` has noticed was made of.
     pub(super) fn likely_flood(&self) -> Http2Fault {
         self.frames.borrow().likely_flood()

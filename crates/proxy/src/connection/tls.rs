@@ -32,9 +32,10 @@ pub(crate) struct Secured {
 }
 
 impl Secured {
-    fn new(mut session: Session, listener: ListenerTls) -> Self {
-        let client = session.client.take().and_then(|client| HeaderValue::try_from(client).ok());
-        Self { identity: listener.identity_field.zip(client), session }
+    /// `None`: no field can carry who the client is, so nobody may take it for nobody.
+    fn new(mut session: Session, listener: ListenerTls) -> Option<Self> {
+        let client = session.client.take().map(HeaderValue::try_from).transpose().ok()?;
+        Some(Self { identity: listener.identity_field.zip(client), session })
     }
 
     pub(crate) fn identity(&self) -> Option<&(HeaderName, HeaderValue)> {
@@ -66,9 +67,13 @@ pub(super) async fn secure(
     match shaken {
         Some(Shaken::Done(stream, session)) => {
             let result = if session.resumed { TlsHandshake::Resumed } else { TlsHandshake::Full };
-            connection.cells().handshakes(result).inc();
             let protocol = session.protocol;
-            connection.secured(Secured::new(*session, listener));
+            let Some(secured) = Secured::new(*session, listener) else {
+                note(connection, TlsHandshake::ClientCertificate, &"no field can carry the client's identity");
+                return None;
+            };
+            connection.cells().handshakes(result).inc();
+            connection.secured(secured);
             Some((stream, protocol))
         }
         Some(Shaken::Failed(result, cause)) => {

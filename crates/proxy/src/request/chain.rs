@@ -3,7 +3,7 @@
 //! Two forms, `X-Forwarded-*` and `Forwarded` (RFC 7239). Only the configured one is read and written; the other is removed, whoever
 //! sent it: a chain that does not end with our own peer would let anybody speak for a client.
 
-use super::Exchange;
+use super::{Exchange, alike};
 use crate::connection::ClientConnection;
 use evenkeel_model::{Config, Forwarded};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -113,14 +113,16 @@ pub(super) struct Told {
     pub(super) forwarded: bool,
     /// Others of the family than the three that we write: `X-Forwarded-Port`, `X-Real-IP` and the like.
     pub(super) others: bool,
+    /// A name with `_`.
+    pub(super) underscore: bool,
 }
 
 impl Told {
     /// Whether a name is one of the others. No standard has them all; endpoints believe many.
     pub(super) fn is_other(name: &str) -> bool {
-        match name.strip_prefix("x-forwarded-") {
+        match alike::behind(name, "x-forwarded-") {
             Some(what) => !matches!(what, "for" | "proto" | "host"),
-            None => name == "x-real-ip",
+            None => alike::are(name, "x-real-ip"),
         }
     }
 }
@@ -129,8 +131,8 @@ impl Told {
 pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, told: Told, exchange: &Exchange) {
     let Some(connection) = exchange.connection() else { return };
     let trusted = exchange.trusts_peer();
-    let forwarded = told.forwarded;
-    if told.others && !trusted {
+    let Told { forwarded, others, underscore } = told;
+    if others && !trusted {
         let others: Vec<_> = headers.keys().filter(|name| Told::is_other(name.as_str())).cloned().collect();
         for name in others {
             headers.remove(name);
@@ -141,6 +143,12 @@ pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, told: Told, exchang
         append(headers, &header::FORWARDED, &element, trusted && forwarded);
     } else if forwarded {
         headers.remove(header::FORWARDED);
+    }
+    if underscore && !(trusted && form.is_x()) {
+        // Not the fields themselves alone: see `alike`.
+        for name in [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST] {
+            alike::remove(headers, name);
+        }
     }
     if form.is_x() {
         tell_x(headers, connection, trusted);

@@ -4,7 +4,7 @@
 //! Before the filters, so that they see and can change what leaves; the framing itself is fixed by `upstream::attempt`.
 
 use super::{
-    Exchange,
+    Exchange, alike,
     chain::{self, Told},
     upgrade,
 };
@@ -44,11 +44,11 @@ pub(crate) fn prepare_request(
     exchange: &mut Exchange,
 ) -> Result<(), ProxyError> {
     let version = request.version();
-    let survey = Survey::of(request.headers(), config.limits.underscores);
+    let survey = Survey::of(request.headers());
     if !survey.only_chunked {
         return Err(ProxyError::MalformedRequest(MalformedRequest::TransferEncoding));
     }
-    if survey.underscore {
+    if survey.underscore && config.limits.underscores == Underscores::Refuse {
         return Err(ProxyError::MalformedRequest(MalformedRequest::Underscore));
     }
     if survey.passes >= PASSES_MAX {
@@ -81,9 +81,10 @@ pub(crate) fn prepare_request(
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
         headers.remove(&PROXY);
     }
-    identify(headers, exchange);
-    let told = Told { forwarded: survey.has(Known::Forwarded), others: survey.others };
+    let told = Told { forwarded: survey.has(Known::Forwarded), others: survey.others, underscore: survey.underscore };
     chain::tell(headers, config.forwarded, told, exchange);
+    // Behind that, which takes what strangers say of the way they came by: this is ours.
+    identify(headers, survey.underscore, exchange);
     let via = match version {
         Version::HTTP_10 => "1.0 evenkeel",
         // RFC 9110, section 2.5: a minor version that is not named is 0.
@@ -109,10 +110,13 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
-/// endpoint cannot see by which one a request came.
-fn identify(headers: &mut HeaderMap, exchange: &Exchange) {
+/// endpoint cannot see by which one a request came. `underscore`: the head has a name with one.
+fn identify(headers: &mut HeaderMap, underscore: bool, exchange: &Exchange) {
     for field in &exchange.snapshot().shared().identity_fields {
         headers.remove(field);
+        if underscore || field.as_str().contains('_') {
+            alike::remove(headers, field);
+        }
     }
     let secured = exchange.connection().and_then(|connection| connection.tls());
     if let Some((field, client)) = secured.and_then(|secured| secured.identity()) {
@@ -139,7 +143,7 @@ pub(crate) fn prepare_response<B>(
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let no_content = response.status() == StatusCode::NO_CONTENT;
     let switched = switches.then(|| upgrade::check(response, asked)).transpose()?;
-    let survey = Survey::of(response.headers(), Underscores::Allow);
+    let survey = Survey::of(response.headers());
     if !survey.only_chunked {
         return Err(MalformedResponse::TransferEncoding);
     }
@@ -171,7 +175,7 @@ pub(crate) fn prepare_response<B>(
 
 /// Leaves of the fields before an answer (1xx) what is meant for the client.
 pub(crate) fn prepare_interim(fields: &mut HeaderMap) {
-    Survey::of(fields, Underscores::Allow).remove_hop_by_hop(fields);
+    Survey::of(fields).remove_hop_by_hop(fields);
     // RFC 9110, section 8.6: no length in a 1xx.
     fields.remove(header::CONTENT_LENGTH);
 }
@@ -210,7 +214,7 @@ struct Survey {
     trailers: bool,
     /// `Connection` names a field that is not removed anyway.
     nominates: bool,
-    /// A name has a `_`, and that is not wanted.
+    /// A name has a `_`.
     underscore: bool,
     /// A proxy says more than `X-Forwarded-For`, `-Proto` and `-Host`.
     others: bool,
@@ -219,7 +223,7 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(headers: &HeaderMap, underscores: Underscores) -> Self {
+    fn of(headers: &HeaderMap) -> Self {
         let mut survey = Self {
             present: 0,
             only_chunked: true,
@@ -260,8 +264,8 @@ impl Survey {
                     continue;
                 }
                 other => {
-                    survey.others |= other.starts_with("x-") && Told::is_other(other);
-                    survey.underscore |= underscores == Underscores::Refuse && other.contains('_');
+                    survey.others |= other.starts_with('x') && Told::is_other(other);
+                    survey.underscore |= other.as_bytes().contains(&b'_');
                     continue;
                 }
             };
@@ -364,7 +368,7 @@ mod tests {
             ("te", "gzip"),
             ("x-c", "1"),
         ]);
-        Survey::of(&map, Underscores::Allow).remove_hop_by_hop(&mut map);
+        Survey::of(&map).remove_hop_by_hop(&mut map);
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-b", "x-c"], "'x-b;' is no name and nominates nothing");
@@ -372,12 +376,12 @@ mod tests {
 
     #[test]
     fn one_plain_length_and_one_plain_coding_pass() {
-        let survey = |lines| Survey::of(&headers(lines), Underscores::Allow);
+        let survey = |lines| Survey::of(&headers(lines));
         assert!(survey(&[]).one_length && survey(&[]).only_chunked);
         assert!(survey(&[("content-length", "5")]).one_length);
         for bad in ["5, 5", "", "+5", "05"] {
             let map: HeaderMap = [(header::CONTENT_LENGTH, HeaderValue::from_str(bad).unwrap())].into_iter().collect();
-            assert!(!Survey::of(&map, Underscores::Allow).one_length, "{bad}");
+            assert!(!Survey::of(&map).one_length, "{bad}");
         }
         assert!(!survey(&[("content-length", "5"), ("content-length", "5")]).one_length);
         assert!(survey(&[("transfer-encoding", "Chunked")]).only_chunked);
@@ -399,11 +403,9 @@ mod tests {
     }
 
     #[test]
-    fn underscores_are_found_only_when_they_are_not_wanted() {
-        let map = headers(&[("x_forwarded_for", "1")]);
-        assert!(Survey::of(&map, Underscores::Refuse).underscore);
-        assert!(!Survey::of(&map, Underscores::Allow).underscore);
-        assert!(!Survey::of(&headers(&[("x-forwarded-for", "_")]), Underscores::Refuse).underscore);
+    fn underscores_are_found_in_names() {
+        assert!(Survey::of(&headers(&[("x_forwarded_for", "1")])).underscore);
+        assert!(!Survey::of(&headers(&[("x-forwarded-for", "_")])).underscore);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The way of a request. Start reading at `handle`.
 
+pub(crate) mod alike;
 mod chain;
 mod detach;
 mod exchange;

@@ -11,7 +11,10 @@ use crate::{
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
 use evenkeel_model::{Address, Protocol};
-use evenkeel_net::{ConnectError, Stream, tls::Refusal};
+use evenkeel_net::{
+    ConnectError, Stream,
+    tls::{Inside, Refusal},
+};
 use evenkeel_telemetry::ConnectResult;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -26,7 +29,8 @@ pub(super) async fn open_for(
 ) -> Result<(Stream, Protocol), Failure> {
     let total = upstream.part.settings.timeouts.total;
     let time = |limit: Duration| exchange.time_left(total).map_or(limit, |left| left.min(limit));
-    let opened = open(upstream, endpoint, identity, only, time, exchange.worker()).await;
+    let inside = only.map_or(Inside::Agreed, Inside::Only);
+    let opened = open(upstream, endpoint, identity, inside, time, exchange.worker()).await;
     opened.map_err(|error| match exchange.time_left(total) {
         // Nobody else need be asked: there is no time left for an answer.
         Some(Duration::ZERO) => {
@@ -38,13 +42,13 @@ pub(super) async fn open_for(
 }
 
 /// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.
-/// Within TLS the endpoint chooses what is spoken, unless `only` this is offered. `time` is how much of a timeout there is. Counts how it
+/// `inside` is what is spoken within TLS, `time` how much of a timeout there is. Counts how it
 /// ends, and notes in `identity` how it was made.
 pub(super) async fn open(
     upstream: &LocalUpstream,
     endpoint: &LocalEndpoint,
     identity: &mut Identity,
-    only: Option<Protocol>,
+    inside: Inside,
     time: impl Fn(Duration) -> Duration,
     worker: &Worker,
 ) -> Result<(Stream, Protocol), ProxyError> {
@@ -65,7 +69,7 @@ pub(super) async fn open(
         // Only one is spoken without TLS.
         return Ok((stream, upstream.part.settings.protocol.offers()[0]));
     };
-    let connected = tls.connect(stream, address, only, time(timeouts.tls)).await.map_err(|cause| {
+    let connected = tls.connect(stream, address, inside, time(timeouts.tls)).await.map_err(|cause| {
         count(ConnectResult::TlsFailed);
         tls_failed(upstream, cause, address.clone(), worker)
     })?;

@@ -14,6 +14,7 @@ use crate::{
     worker::LocalUpstream,
 };
 use evenkeel_balance::HashKey;
+use evenkeel_net::tls::Inside;
 use evenkeel_telemetry::{RetryOutcome, SessionResult};
 use std::rc::Rc;
 
@@ -35,7 +36,7 @@ pub(crate) async fn dial(
         let endpoint = &upstream.endpoints[index as usize];
         session.attempt_begins(endpoint, endpoint.part.endpoint.begin());
         let mut identity = Identity::wanted(upstream, Some(client));
-        let connected = connect::open(upstream, endpoint, &mut identity, None, |limit| limit, worker).await;
+        let connected = connect::open(upstream, endpoint, &mut identity, Inside::Bytes, |limit| limit, worker).await;
         if tried.len() > 0 {
             let outcome = if connected.is_ok() { RetryOutcome::Answered } else { RetryOutcome::Failed };
             cells.retries(outcome).inc();

@@ -9,7 +9,7 @@ use super::{
     connect,
     identity::Identity,
     pool::{Place, State},
-    preface::{self, Driven, Unopened},
+    preface::{self, Driven, Unopened, Uploads},
 };
 use crate::{
     body::Body,
@@ -31,7 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::AbortHandle};
 
 /// Streams at a time on one connection, if the endpoint takes as many: RFC 9113, section 6.5.2, recommends to allow no fewer. More would
 /// only make them wait for each other in one socket.
@@ -55,6 +55,7 @@ pub(super) struct Connections {
 struct Connection {
     sender: RefCell<SendRequest<Body>>,
     driven: Driven,
+    uploads: Rc<Uploads>,
     /// Places that are taken.
     streams: Cell<usize>,
     /// No new stream after this, in milliseconds of the worker's clock.
@@ -72,6 +73,10 @@ struct Connection {
 /// A place for one stream on a connection, free again when this is dropped.
 pub(crate) struct Slot {
     connection: Rc<Connection>,
+    /// The task that sends the request's body, if there is one.
+    upload: RefCell<Option<AbortHandle>>,
+    /// The body has been asked for.
+    begun: Cell<bool>,
     endpoint: Rc<LocalEndpoint>,
     worker: Rc<Worker>,
 }
@@ -197,10 +202,13 @@ impl<'e> Attempt<'e> {
         exchange: &Exchange,
     ) -> Result<Stream, Failure> {
         let (endpoint, worker) = (self.0, exchange.worker());
-        let (sender, driven) = handshake(stream, endpoint, upstream, exchange).await.inspect_err(|_| self.failed())?;
+        let uploads = Rc::<Uploads>::default();
+        let opened = handshake(stream, endpoint, upstream, &uploads, exchange).await;
+        let (sender, driven) = opened.inspect_err(|_| self.failed())?;
         let connection = Rc::new(Connection {
             sender: RefCell::new(sender),
             driven,
+            uploads,
             streams: Cell::new(0),
             expires: endpoint.pool.expiry(worker),
             idle_since: Cell::new(worker.timers.now()),
@@ -230,11 +238,13 @@ async fn handshake(
     stream: evenkeel_net::Stream,
     endpoint: &LocalEndpoint,
     upstream: &LocalUpstream,
+    uploads: &Rc<Uploads>,
     exchange: &Exchange,
 ) -> Result<(SendRequest<Body>, Driven), Failure> {
     let limit = limit(upstream, exchange);
     let address = exchange.endpoint_address();
-    let error = match tokio::time::timeout(limit, preface::open(stream, endpoint.pool.ping_interval())).await {
+    let opening = preface::open(stream, endpoint.pool.ping_interval(), uploads);
+    let error = match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(Unopened::Broken(error))) => broken(&error, exchange),
         Ok(Err(Unopened::Refused(cause))) => connect::tls_failed(upstream, cause, address, exchange.worker()),
@@ -259,7 +269,13 @@ impl Stream {
         }
         connection.streams.set(connection.streams.get() + 1);
         let reused = connection.used.replace(true);
-        let slot = Slot { connection, endpoint: Rc::clone(endpoint), worker: Rc::clone(worker) };
+        let slot = Slot {
+            connection,
+            upload: RefCell::default(),
+            begun: Cell::new(false),
+            endpoint: Rc::clone(endpoint),
+            worker: Rc::clone(worker),
+        };
         Self { slot: Rc::new(slot), reused, begun: worker.timers.now() }
     }
 
@@ -327,6 +343,29 @@ fn broken(error: &hyper::Error, exchange: &Exchange) -> ProxyError {
         }
         Some(h2) => ProxyError::UpstreamReset { endpoint, cause: Arc::from(h2.to_string()) },
         None => ProxyError::UpstreamReset { endpoint, cause: Arc::from(error.to_string()) },
+    }
+}
+
+/// The answer is complete, or nobody wants the rest of it: what is left of the request is of no use either. hyper waits for ever where the
+/// endpoint gives no window. Without the task h2 resets the stream (CANCEL).
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(upload) = self.slot.upload.take() {
+            upload.abort();
+        }
+    }
+}
+
+impl Slot {
+    /// The body is asked for. hyper does so for the first time right before it spawns a task for it, if it needs one.
+    pub(crate) fn upload_begins(self: &Rc<Self>) {
+        if !self.begun.replace(true) {
+            self.connection.uploads.begins(self);
+        }
+    }
+
+    pub(super) fn is_uploaded_by(&self, task: AbortHandle) {
+        self.upload.replace(Some(task));
     }
 }
 

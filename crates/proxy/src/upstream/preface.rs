@@ -3,7 +3,7 @@
 //! Before `http2`, which lends the connection out stream by stream. hyper would send requests at once; but only SETTINGS say how many
 //! streams an endpoint takes, and that it speaks HTTP/2 at all. What is not sent before they are here may go to another endpoint.
 
-use super::http2::STREAMS_MAX;
+use super::http2::{STREAMS_MAX, Slot};
 use crate::body::Body;
 use evenkeel_net::{
     Stream,
@@ -15,7 +15,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -32,6 +32,10 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW * STREAMS_MAX;
 const SEND_BUFFER: usize = 64 * 1024;
 /// An answer's head as hpack counts it: the text, and 32 bytes a field. For HTTP/1.1 hyper holds as much.
 const HEAD_MAX: u32 = 64 * 1024;
+/// Streams of ours that h2 knows for a second after we have reset them, so that what their endpoint had sent before it heard of that is
+/// dropped without a word. As many as clients may well give up in one second; each costs some 500 bytes. What comes for a stream that is
+/// forgotten is answered with one more RST_STREAM.
+const RESET_STREAMS_MAX: usize = 4096;
 /// An endpoint that is gone without a word is noticed this long after a PING went unanswered.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
@@ -54,10 +58,12 @@ pub(super) enum Unopened {
 pub(super) async fn open(
     stream: Stream,
     ping_interval: Duration,
+    uploads: &Rc<Uploads>,
 ) -> Result<(http2::SendRequest<Body>, Driven), Unopened> {
     let ear = Rc::new(Ear::default());
     let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
-    let (sender, connection) = builder(ping_interval).handshake(io).await.map_err(Unopened::Broken)?;
+    let spawner = Spawner(Rc::clone(uploads));
+    let (sender, connection) = builder(spawner, ping_interval).handshake(io).await.map_err(Unopened::Broken)?;
     let driven = Rc::new(RefCell::new(Some(connection)));
     settings(&driven, &ear).await.map_err(|error| match (ear.refused.take(), error) {
         (Some(refusal), _) => Unopened::Refused(refusal),
@@ -68,12 +74,16 @@ pub(super) async fn open(
     Ok((sender, driven))
 }
 
-fn builder(ping_interval: Duration) -> http2::Builder<Spawner> {
-    let mut http = http2::Builder::new(Spawner);
+fn builder(spawner: Spawner, ping_interval: Duration) -> http2::Builder<Spawner> {
+    let mut http = http2::Builder::new(spawner);
     http.initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEAD_MAX)
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        // Frames for forgotten streams, of which h2 (0.4.20) bears 1024 in the life of a connection. That is meant for servers whose
+        // clients make them reset streams; here clients that cancel would end the connection of all others.
+        .max_local_error_reset_streams(None)
         // None before SETTINGS; by this we see that they are here.
         .initial_max_send_streams(0)
         .timer(TokioTimer::new())
@@ -120,12 +130,29 @@ fn poll(driven: &Driven, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>>
 }
 
 /// Gives what hyper spawns a task on this worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spawner;
+#[derive(Clone, Debug)]
+pub(super) struct Spawner(Rc<Uploads>);
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        let task = tokio::task::spawn_local(future);
+        if let Some(slot) = self.0.newest.take().upgrade() {
+            slot.is_uploaded_by(task.abort_handle());
+        }
+    }
+}
+
+/// The bodies of one connection's requests, as far as hyper sends them in tasks of their own.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    /// What hyper spawns next belongs to this one.
+    newest: RefCell<Weak<Slot>>,
+}
+
+impl Uploads {
+    /// hyper asks for the first part of this one, and will spawn a task right then if it needs one.
+    pub(super) fn begins(&self, slot: &Rc<Slot>) {
+        self.newest.replace(Rc::downgrade(slot));
     }
 }
 

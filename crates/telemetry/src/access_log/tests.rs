@@ -137,7 +137,7 @@ proptest! {
         let body = line.strip_suffix('\n').unwrap();
         prop_assert!(body.bytes().all(|b| matches!(b, b' '..=b'~')), "a line is printable ASCII: {}", body);
         let parsed: Value = serde_json::from_str(body).unwrap();
-        prop_assert_eq!(parsed.as_object().unwrap().len(), 21, "no field is added or overwritten: {}", body);
+        prop_assert_eq!(parsed.as_object().unwrap().len(), 22, "no field is added or overwritten: {}", body);
         prop_assert_eq!(&parsed["method"], &json!(method));
         prop_assert_eq!(&parsed["request_id"], &json!(id));
         prop_assert_eq!(&parsed["bytes_in"], &json!(bytes));
