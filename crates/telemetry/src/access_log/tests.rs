@@ -92,7 +92,7 @@ fn a_record_is_one_flat_object_with_every_field_in_a_fixed_order() {
         concat!(
             r#"{"time":"2025-01-01T00:00:00.042Z","listener":"web","client":"10.0.0.9","method":"POST","#,
             r#""host":"api.example.com","path":"/v1/x?y=\"z\"","status":504,"grpc_status":4,"reason":"upstream_timeout","#,
-            r#""bytes_in":12,"bytes_out":34,"route":"api","upstream":"site","endpoint":"10.0.0.1:80","attempts":2,"#,
+            r#""fault":"upstream","bytes_in":12,"bytes_out":34,"route":"api","upstream":"site","endpoint":"10.0.0.1:80","attempts":2,"#,
             r#""queue":null,"connect":0.000150,"response_head":0.001000,"total":61.020000,"#,
             r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","request_id":"4f2a"}"#,
             "\n"
