@@ -111,6 +111,46 @@ async fn an_early_answer_reaches_the_client_although_the_endpoint_takes_no_more_
     }
 }
 
+#[tokio::test]
+async fn a_small_body_that_nobody_wants_costs_its_client_no_connection() {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin)
+        .listener("timeouts = { request_head = \"500ms\", idle = \"1h\" }")
+        .route("hosts = [\"a\"]")
+        .start()
+        .await;
+    let mut wire = proxy.wire().await;
+    for _ in 0..3 {
+        // The answer is there before the body is.
+        wire.send("POST / HTTP/1.1\r\nHost: other\r\nContent-Length: 20000\r\n\r\n").await;
+        let refused = wire.response().await;
+        assert_eq!((refused.status, refused.header("connection")), (404, None));
+        wire.send(vec![b'x'; 20_000]).await;
+
+        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+    // What was thrown away is not the begin of a head.
+    wire.send("POST / HTTP/1.1\r\nHost: other\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(wire.response().await.status, 404);
+    wire.send("hello").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(wire.response().await.status, 200);
+
+    for late in [
+        "Content-Length: 100000\r\n",
+        "Expect: 100-continue\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let mut wire = proxy.wire().await;
+        wire.send(format!("POST / HTTP/1.1\r\nHost: other\r\n{late}\r\n")).await;
+        let refused = wire.response().await;
+        assert_eq!((refused.status, refused.header("connection")), (404, Some("close")), "{late}");
+        assert_eq!(wire.closed().await, Ending::Fin);
+    }
+}
+
 /// An endpoint that answers the first request on each connection, and closes it as soon as it has read a second one.
 async fn closes_what_is_used_again() -> RawOrigin {
     RawOrigin::start(Script::new().reads_request().sends(OK).reads_request().closes()).await

@@ -295,6 +295,14 @@ impl ClientConnection {
         self.ahead.set(false);
     }
 
+    /// All that has come since the request was answered was its body, but for what is `ahead` of another one.
+    pub(super) fn has_discarded(&self, ahead: bool) {
+        let next = if ahead { Stage::Head } else { Stage::Idle };
+        if self.stage.replace(next) != next {
+            self.wait_for(next);
+        }
+    }
+
     pub(crate) fn request_ends(&self) {
         if self.carries() {
             return;

@@ -78,11 +78,11 @@ where
         })
         .await?
     };
-    poll_fn(|cx| wire.poll_answering(cx)).await?;
     let worker = connection.worker();
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     // What a client still sends that nobody wants stands before its next request.
-    let unwanted = !switches && !wire.is_being_read() && !wire.is_read_whole();
+    let unwanted = !switches && !wire.is_being_read() && !wire.is_read_whole() && !wire.is_soon_read();
+    poll_fn(|cx| wire.poll_answering(cx)).await?;
     let last = !asked.keeps || unwanted || wire.asks_no_more() || connection.must_end();
     let (mut output, last) =
         answer::output(&mut response, asked, last && !switches, &worker.date(), worker.spare_head());
@@ -93,6 +93,9 @@ where
         return Ok(Next::Tunnel);
     }
     poll_fn(|cx| wire.poll_read_by_nobody(cx)).await?;
+    if !last && wire.is_soon_read() && !wire.is_read_whole() {
+        poll_fn(|cx| wire.poll_discard(cx)).await?;
+    }
     let whole = wire.is_read_whole();
     Ok(if last || !whole { Next::End { lingers: !whole || wire.has_more() } } else { Next::Request })
 }

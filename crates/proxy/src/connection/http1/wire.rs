@@ -38,6 +38,9 @@ const READ_MIN: usize = 4 * 1024;
 /// Bytes that are read of a client that waits for its answer.
 const AHEAD_MAX: usize = 16 * 1024;
 
+/// Bytes of a body that nobody wants and that are read all the same.
+const UNWANTED_MAX: u64 = 64 * 1024;
+
 /// How often it is asked whether a client that has ended its side is still there: nothing else tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -269,6 +272,25 @@ impl Wire {
                 Ok(Part::Unknown) | Err(_) => return false,
             }
         }
+    }
+
+    /// Whether what is still to come of a body that nobody wants is so little that it is cheaper to read it than to make another connection. A
+    /// client that waits for a `100 Continue` may never send it.
+    pub(super) fn is_soon_read(&self) -> bool {
+        !self.waits.get() && self.body.get().left().is_some_and(|left| left <= UNWANTED_MAX)
+    }
+
+    /// Throws away what is still to come of the body of the request at hand.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        while !self.is_read_whole() {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Quietly)),
+                Poll::Pending => return self.connection.clock().poll(cx).map(|()| Err(Ended::TimedOut)),
+            }
+        }
+        self.connection.has_discarded(!self.input.is_empty());
+        Poll::Ready(Ok(()))
     }
 
     /// Waits until nobody reads the body of the request at hand any more.
