@@ -255,6 +255,23 @@ async fn a_request_whose_endpoint_dies_with_its_idle_connection_goes_to_another_
     assert_eq!(living.requests(), 5);
 }
 
+/// While a killed process goes down, its system may still accept for it.
+#[tokio::test]
+async fn a_request_whose_endpoint_still_accepts_while_it_dies_goes_to_another_one() {
+    let once = Script::new().reads_request().sends(OK).reads_request().closes();
+    let never = Script::new().reads_request().closes();
+    let dying = RawOrigin::start_each(vec![once, never]).await;
+    let living = Origin::http1().start().await;
+    let endpoints = [dying.to_string(), living.to_string()];
+    let proxy = Proxy::with_endpoints(endpoints).upstream("balance = \"round_robin\"").workers(1).start().await;
+
+    // The first is answered; others are lost with the connection that was kept, and with new ones.
+    assert_eq!(proxy.client().get("/").repeat(6).statuses().await, [200; 6]);
+
+    assert!(dying.requests().len() >= 3, "{:?}", dying.requests());
+    assert_eq!(living.requests(), 5);
+}
+
 #[tokio::test]
 async fn every_line_of_a_field_is_there_when_a_request_is_sent_again() {
     let dying = RawOrigin::start(evenkeel_testkit::hostile::resets_instead_of_an_answer()).await;

@@ -4,8 +4,8 @@
 //! again over another one. A request that was never sent goes to another endpoint at once, whatever its method, to three distinct
 //! ones at most. One that was sent and got no byte of an answer is sent once more, if its method is idempotent (RFC 9110, section
 //! 9.2.2), nothing of its body was taken, and the upstream's retry budget has room: in a full outage every request would be sent
-//! twice. It goes to another endpoint; but over a new connection to the same one if it was lost on a connection that had been idle,
-//! for that endpoint is well, and only closed what it had waited on for too long (RFC 9112, section 9.3.1).
+//! twice. It goes to another endpoint; and if there is none, but it was lost on a connection that had been idle, over a new connection to
+//! the same one, which may only have closed what it had waited on for too long (RFC 9112, section 9.3.1; docs/decisions/0009).
 
 use super::{
     attempt::{self, Failure, Sent},
@@ -44,10 +44,9 @@ pub(crate) async fn send(
     let mut resent = false;
     let mut crossed: Option<u32> = None;
     let mut last: Option<ProxyError> = None;
-    while let Some((index, over)) = crossed
-        .take()
-        .map(|index| (index, Over::Fresh))
-        .or_else(|| Some((pick(upstream, &tried, exchange)?, Over::Pooled)))
+    while let Some((index, over)) = pick(upstream, &tried, exchange)
+        .map(|index| (index, Over::Pooled))
+        .or_else(|| Some((crossed.take()?, Over::Fresh)))
     {
         let endpoint = &upstream.endpoints[index as usize];
         exchange.attempt_begins(endpoint, endpoint.part.endpoint.begin());
@@ -62,9 +61,8 @@ pub(crate) async fn send(
         let Failure { error, sent } = failure;
         if sent == Sent::Crossed {
             crossed = Some(index);
-        } else {
-            tried.add(index);
         }
+        tried.add(index);
         let again = match sent {
             Sent::Nothing => tried.len() < ENDPOINTS_MAX,
             Sent::Unanswered | Sent::Crossed => {
