@@ -343,13 +343,17 @@ impl Wire {
         self.room.set(0);
         self.waits.set(false);
         self.connection.hints().take(&mut self.interim.borrow_mut());
-        self.poll_interim(cx).map_err(|_| Ended::Quietly)
+        match self.poll_interim(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Ended::Quietly)),
+            Poll::Pending => self.connection.clock().poll(cx).map(|()| Err(Ended::TimedOut)),
+        }
     }
 
     /// Writes an answer to its end.
     pub(super) fn poll_answer(&self, output: &mut Output, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
-            let body = self.connection.worker().reading_at_most(self.read_max(), || output.poll_body(cx));
+            let most = if output.waits() { READ_MAX } else { self.read_max() };
+            let body = self.connection.worker().reading_at_most(most, || output.poll_body(cx));
             let body = match body {
                 Poll::Ready(Err(Cut)) => return Poll::Ready(Err(Ended::Cut)),
                 body => body,
