@@ -2,6 +2,7 @@
 //!
 //! Clients are the crate `h2`, and single frames where no library would send them.
 
+mod announced;
 mod choosing;
 mod drain;
 mod endpoints;
