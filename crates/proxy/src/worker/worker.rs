@@ -1,6 +1,6 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
-use super::{handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
+use super::{age, handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
 use crate::{codec::READ_MAX, error::ProxyError, filter::CustomFilter};
 use bytes::BytesMut;
 use evenkeel_balance::Rng;
@@ -132,6 +132,12 @@ impl Worker {
 
     pub(crate) fn random(&self) -> RefMut<'_, Rng> {
         self.rng.borrow_mut()
+    }
+
+    /// When what begins now is about this old, in milliseconds of this worker's clock.
+    pub(crate) fn expiry(&self, age: Duration) -> u64 {
+        let age = age::about(age, &mut self.random());
+        self.timers.now().saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// For one read, and empty before and after it.
