@@ -14,6 +14,7 @@ mod life;
 mod memory;
 mod neighbours;
 mod origin;
+mod pings;
 mod secured;
 mod site;
 mod socket;
