@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod peer;
 mod refusal;
+mod resuming;
 mod server;
 mod trust;
 

@@ -5,6 +5,7 @@ use super::{
     facts::Facts,
     failure::Failure,
     files::{self, TlsProblem},
+    resuming::Resuming,
 };
 use crate::Stream;
 use arc_swap::ArcSwap;
@@ -12,7 +13,7 @@ use evenkeel_model::{Protocol, Tls, TlsVersion};
 use rustls::{
     HandshakeKind, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
+    server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
 use std::{
@@ -22,9 +23,6 @@ use std::{
     time::SystemTime,
 };
 use tokio_rustls::{TlsAcceptor, server::FallibleAccept};
-
-/// Sessions that a listener remembers for clients that know no tickets, all workers together: some MiB when full.
-const SESSIONS_MAX: usize = 10_240;
 
 /// Bytes in which endpoints are told who a client is. They would refuse a longer line: httpd takes 8190 bytes of one field, name
 /// included, and most others 8 KiB.
@@ -37,13 +35,6 @@ pub struct ServerTls {
     current: ArcSwap<(Tls, Arc<ServerConfig>)>,
     resolver: Arc<Resolver>,
     resuming: Resuming,
-}
-
-/// What lets clients resume.
-#[derive(Clone)]
-struct Resuming {
-    tickets: Arc<dyn ProducesTickets>,
-    sessions: Arc<dyn StoresServerSessions>,
 }
 
 /// Everything read and checked; nothing that runs has been touched.
@@ -172,18 +163,6 @@ impl Ready {
     #[must_use]
     pub fn server(&self) -> &Arc<ServerTls> {
         &self.server
-    }
-}
-
-impl Resuming {
-    fn new() -> Result<Self, TlsProblem> {
-        // rustls makes another key every six hours and knows the one before: a ticket is good for 6 to 12 hours.
-        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| TlsProblem {
-            key: String::new(),
-            message: format!("no keys for session tickets: {error}"),
-            hint: "the system must be able to give random bytes",
-        })?;
-        Ok(Self { tickets, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
     }
 }
 
