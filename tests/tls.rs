@@ -2,6 +2,7 @@
 
 mod clients;
 mod endpoints;
+mod faults;
 mod handshakes;
 mod idle;
 mod names;

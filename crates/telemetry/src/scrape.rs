@@ -7,7 +7,7 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, GrpcClass, HistogramSnapshot, Http2Fault, ListenerCells,
-    MethodLabel, PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult,
+    MethodLabel, PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult, TlsFault,
     TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
@@ -189,6 +189,13 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         for result in TlsHandshake::ALL {
             let labels = [("listener", *listener), ("result", result.as_str())];
             page.sample(&labels, sum(cells, |cell| cell.handshakes(result).get()));
+        }
+    }
+    page.family(&names::TLS_FAULTS);
+    for (listener, cells) in listeners {
+        for fault in TlsFault::ALL {
+            let labels = [("listener", *listener), ("kind", fault.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.tls_faults(fault).get()));
         }
     }
     page.family(&names::BYTES);

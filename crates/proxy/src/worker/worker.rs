@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Rc<Handshakes>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
+    /// And about what clients do to TLS later.
+    pub(crate) tls_faults_told: Seldom,
     /// And about bad PROXY headers.
     pub(crate) headers_told: Seldom,
     /// And about endpoints with which TLS did not come about.
@@ -102,6 +104,7 @@ impl Worker {
             id,
             handshakes: Handshakes::new(),
             handshakes_told: Seldom::new(&timers),
+            tls_faults_told: Seldom::new(&timers),
             headers_told: Seldom::new(&timers),
             refusals_told: Seldom::new(&timers),
             timers,
