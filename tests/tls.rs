@@ -2,6 +2,7 @@
 
 mod clients;
 mod endpoints;
+mod expiry;
 mod faults;
 mod handshakes;
 mod idle;

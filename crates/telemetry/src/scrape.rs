@@ -216,13 +216,23 @@ pub fn sessions(page: &mut Exposition, sessions: &[(&str, &str, &PerWorker<Sessi
     }
 }
 
-/// Writes when certificates end: for each name the earliest, as it is the one that hurts first.
+/// Writes when certificates end.
 pub fn certificates(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
+    earliest(page, &names::TLS_CERTIFICATE_NOT_AFTER, ends);
+}
+
+/// Writes by when there should be other lists of revocations.
+pub fn revocations(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
+    earliest(page, &names::TLS_CRL_NEXT_UPDATE, ends);
+}
+
+/// For each name the earliest, as it is the one that hurts first.
+fn earliest(page: &mut Exposition, family: &'static Family, ends: impl IntoIterator<Item = (String, SystemTime)>) {
     let mut earliest: BTreeMap<String, SystemTime> = BTreeMap::new();
     for (name, end) in ends {
         earliest.entry(name).and_modify(|known| *known = end.min(*known)).or_insert(end);
     }
-    page.family(&names::TLS_CERTIFICATE_NOT_AFTER);
+    page.family(family);
     for (name, end) in earliest {
         let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         page.sample(&[("name", name.as_str())], seconds);
@@ -296,6 +306,7 @@ mod tests {
         sessions(&mut page, &[("db", "primary", &session)]);
         let end = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         certificates(&mut page, [("a.example".to_owned(), end(20)), ("a.example".to_owned(), end(10))]);
+        revocations(&mut page, [("CN=Partners".to_owned(), end(30))]);
         workers(&mut page, &worker);
         page
     }
