@@ -18,6 +18,7 @@ mod pings;
 mod secured;
 mod site;
 mod socket;
+mod stuck;
 mod talk;
 mod tls;
 mod translation;
