@@ -2,6 +2,8 @@
 
 mod clients;
 mod endpoints;
+mod expiry;
+mod faults;
 mod handshakes;
 mod idle;
 mod names;

@@ -2,7 +2,9 @@
 //!
 //! Clients are the crate `h2`, and single frames where no library would send them.
 
+mod announced;
 mod choosing;
+mod drain;
 mod endpoints;
 mod faults;
 mod floods;
@@ -12,9 +14,11 @@ mod life;
 mod memory;
 mod neighbours;
 mod origin;
+mod pings;
 mod secured;
 mod site;
 mod socket;
+mod stuck;
 mod talk;
 mod tls;
 mod translation;

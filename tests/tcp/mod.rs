@@ -1,6 +1,7 @@
 //! TCP listeners: bytes that are passed on as they are, to the same upstreams, with the same care.
 
 mod carrying;
+mod ending;
 mod endpoints;
 mod names;
 mod opening;

@@ -1,6 +1,6 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, Duration, HostPattern, ListenerName, Protocol, Tls, UpstreamName};
+use crate::{Address, ClientTimeouts, Duration, HostPattern, ListenerName, Pings, Protocol, Tls, UpstreamName};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -17,6 +17,8 @@ pub struct Listener {
     pub tcp: Option<Tcp>,
     /// A connection is ended in good order once it is this old, give or take a tenth. `None`: never for its age.
     pub connection_age_max: Option<Duration>,
+    /// How clients of HTTP/2 are asked whether they are there.
+    pub pings: Pings,
     /// How it speaks TLS, if it does.
     pub tls: Option<Tls>,
     /// How long we wait for its clients.

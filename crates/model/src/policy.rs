@@ -19,6 +19,21 @@ pub struct ClientTimeouts {
     pub body_rate: Option<RateMin>,
 }
 
+/// How we find out that a client of HTTP/2 is gone without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pings {
+    /// After so long a silence it is asked (PING).
+    pub interval: Duration,
+    /// And has so long to answer.
+    pub timeout: Duration,
+}
+
+impl Default for Pings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) }
+    }
+}
+
 /// The least that a peer must move while it is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateMin {

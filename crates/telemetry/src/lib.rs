@@ -19,6 +19,6 @@ pub mod scrape;
 pub use cells::{
     BUCKETS, CodeClass, ConnectResult, Counter, EndpointCells, Fault, Gauge, GrpcClass, Histogram, HistogramSnapshot,
     Http2Fault, ListenerCells, MethodLabel, PerWorker, ProxyHeaderError, Reason, RequestCount, RequestTable,
-    RetryOutcome, RouteCells, SessionCells, SessionResult, TlsHandshake, UpstreamCells, WorkerCells,
+    RetryOutcome, RouteCells, SessionCells, SessionResult, TlsFault, TlsHandshake, UpstreamCells, WorkerCells,
 };
 pub use exposition::{Exposition, Value};

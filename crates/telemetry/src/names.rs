@@ -113,8 +113,12 @@ families! {
 
     TLS_HANDSHAKES = Counter "evenkeel_tls_handshakes_total"
         "TLS handshakes with clients that ended, by result.";
+    TLS_FAULTS = Counter "evenkeel_tls_faults_total"
+        "Connections that ended for what their client did to TLS after the handshake, by kind.";
     TLS_CERTIFICATE_NOT_AFTER = Gauge "evenkeel_tls_certificate_not_after_timestamp_seconds"
         "When the first certificate in use for a name expires, in seconds since 1970.";
+    TLS_CRL_NEXT_UPDATE = Gauge "evenkeel_tls_crl_next_update_timestamp_seconds"
+        "By when there should be another list of an authority's revocations, in seconds since 1970.";
     TLS_CERTIFICATE_RELOADS = Counter "evenkeel_tls_certificate_reloads_total"
         "Readings of certificates after their files changed, by result; a failure keeps the old ones.";
     TLS_CERTIFICATE_LAST_RELOAD_SUCCESSFUL = Gauge "evenkeel_tls_certificate_last_reload_successful"

@@ -7,7 +7,7 @@
 
 use crate::{
     CodeClass, ConnectResult, EndpointCells, Exposition, GrpcClass, HistogramSnapshot, Http2Fault, ListenerCells,
-    MethodLabel, PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult,
+    MethodLabel, PerWorker, ProxyHeaderError, Reason, RetryOutcome, RouteCells, SessionCells, SessionResult, TlsFault,
     TlsHandshake, UpstreamCells, WorkerCells,
     names::{self, Family},
 };
@@ -191,6 +191,13 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
             page.sample(&labels, sum(cells, |cell| cell.handshakes(result).get()));
         }
     }
+    page.family(&names::TLS_FAULTS);
+    for (listener, cells) in listeners {
+        for fault in TlsFault::ALL {
+            let labels = [("listener", *listener), ("kind", fault.as_str())];
+            page.sample(&labels, sum(cells, |cell| cell.tls_faults(fault).get()));
+        }
+    }
     page.family(&names::BYTES);
     for (listener, cells) in listeners {
         page.sample(&[("listener", listener), ("direction", "in")], sum(cells, |cell| cell.bytes_in.get()));
@@ -209,13 +216,23 @@ pub fn sessions(page: &mut Exposition, sessions: &[(&str, &str, &PerWorker<Sessi
     }
 }
 
-/// Writes when certificates end: for each name the earliest, as it is the one that hurts first.
+/// Writes when certificates end.
 pub fn certificates(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
+    earliest(page, &names::TLS_CERTIFICATE_NOT_AFTER, ends);
+}
+
+/// Writes by when there should be other lists of revocations.
+pub fn revocations(page: &mut Exposition, ends: impl IntoIterator<Item = (String, SystemTime)>) {
+    earliest(page, &names::TLS_CRL_NEXT_UPDATE, ends);
+}
+
+/// For each name the earliest, as it is the one that hurts first.
+fn earliest(page: &mut Exposition, family: &'static Family, ends: impl IntoIterator<Item = (String, SystemTime)>) {
     let mut earliest: BTreeMap<String, SystemTime> = BTreeMap::new();
     for (name, end) in ends {
         earliest.entry(name).and_modify(|known| *known = end.min(*known)).or_insert(end);
     }
-    page.family(&names::TLS_CERTIFICATE_NOT_AFTER);
+    page.family(family);
     for (name, end) in earliest {
         let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         page.sample(&[("name", name.as_str())], seconds);
@@ -289,6 +306,7 @@ mod tests {
         sessions(&mut page, &[("db", "primary", &session)]);
         let end = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         certificates(&mut page, [("a.example".to_owned(), end(20)), ("a.example".to_owned(), end(10))]);
+        revocations(&mut page, [("CN=Partners".to_owned(), end(30))]);
         workers(&mut page, &worker);
         page
     }

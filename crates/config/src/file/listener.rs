@@ -11,7 +11,9 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Section, Word},
 };
-use evenkeel_model::{Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Protocol};
+use evenkeel_model::{
+    Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Pings, Protocol,
+};
 use std::path::Path;
 
 pub(super) static LISTENER: Table = Table {
@@ -64,6 +66,7 @@ pub(super) static LISTENER: Table = Table {
             "TLS to clients. Written, the listener speaks nothing else.",
         ),
         Key::part("timeouts", Shape::Table(&TIMEOUTS), "How long a client is waited for."),
+        Key::part("http2", Shape::Table(&HTTP2), "What is particular to clients of HTTP/2."),
         Key::preset(
             "half_closed_clients",
             Shape::Choice { words: &["cancel", "serve"], later: &[] },
@@ -86,7 +89,27 @@ pub(super) static LISTENER: Table = Table {
              Whoever is listed can claim any client address. A unix socket needs no list: the rights of its file decide.",
         ),
     ],
-    later: &["http2", "http3", "connections_max"],
+    later: &["http3", "connections_max"],
+};
+
+static HTTP2: Table = Table {
+    doc: "What is particular to clients of HTTP/2.",
+    keys: &[
+        Key::preset(
+            "ping_interval",
+            Shape::TIMEOUT,
+            Literal::Text("30s"),
+            "After so long a silence a client is asked with PING whether it is there, also while a request of it is at work. Raise it for \
+             phones that sleep; lower it where clients vanish without a word and what they asked for is dear.",
+        ),
+        Key::preset(
+            "ping_timeout",
+            Shape::TIMEOUT,
+            Literal::Text("10s"),
+            "A client that has not answered by then is gone: its connection ends, and its requests are cancelled.",
+        ),
+    ],
+    later: &["streams_max", "window"],
 };
 
 static TIMEOUTS: Table = Table {
@@ -168,6 +191,10 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
     let is_tcp = word == "tcp";
     let tcp = tcp::read(&section, is_tcp);
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
+    let pings = section.section("http2").map_or_else(Pings::default, |section| Pings {
+        interval: section.preset("ping_interval"),
+        timeout: section.preset("ping_timeout"),
+    });
     let half_closed_clients = match section.preset::<Word>("half_closed_clients").0 {
         "serve" => HalfClosedClients::Serve,
         _ => HalfClosedClients::Cancel,
@@ -191,6 +218,7 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         protocol,
         tcp: tcp.settings,
         connection_age_max: section.get("connection_age_max"),
+        pings,
         tls: tls.flatten(),
         timeouts,
         half_closed_clients,

@@ -23,7 +23,7 @@ pub(super) static SNI: Table = Table {
 };
 
 /// Keys that speak of requests.
-const OF_HTTP: [&str; 3] = ["connection_age_max", "proxy_status", "half_closed_clients"];
+const OF_HTTP: [&str; 4] = ["connection_age_max", "proxy_status", "half_closed_clients", "http2"];
 const TIMEOUTS_OF_HTTP: [&str; 5] = ["request_head", "body_stall", "idle", "body_rate_min", "body_rate_grace"];
 
 /// What a listener says of TCP.

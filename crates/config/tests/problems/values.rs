@@ -101,7 +101,7 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     let later = |key: &str| {
         format!("\"{key}\" is not in this version | {key} | the key is reserved for a later one: take it out")
     };
-    assert_eq!(listener("http2 = {}"), [later("http2")]);
+    assert_eq!(listener("http3 = {}"), [later("http3")]);
     assert_eq!(
         listener("protocol = \"http3\""),
         ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\", \"tcp\""]

@@ -20,6 +20,15 @@ pub(super) struct Certificate {
     pub(super) facts: Facts,
 }
 
+impl Certificate {
+    /// Its names with its end. One without names goes by the empty one.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&str, SystemTime)> {
+        let names = self.facts.names.iter().map(|name| &**name);
+        let nameless = self.facts.names.is_empty().then_some("");
+        names.chain(nameless).map(|name| (name, self.facts.not_after))
+    }
+}
+
 /// All names of the certificates that were chosen for a client.
 #[derive(Clone, Debug)]
 pub struct Names(Arc<[Box<str>]>);
@@ -96,13 +105,9 @@ impl Table {
         self.certificates.get(index)
     }
 
-    /// Each name with the end of its certificate. One without names goes by the empty one.
+    /// Each name with the end of its certificate.
     pub(super) fn ends(&self) -> impl Iterator<Item = (&str, SystemTime)> {
-        self.certificates.iter().flat_map(|certificate| {
-            let names = certificate.facts.names.iter().map(|name| &**name);
-            let nameless = certificate.facts.names.is_empty().then_some("");
-            names.chain(nameless).map(|name| (name, certificate.facts.not_after))
-        })
+        self.certificates.iter().flat_map(Certificate::ends)
     }
 }
 

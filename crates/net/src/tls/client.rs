@@ -2,7 +2,7 @@
 
 use super::{
     certificates::Certificate,
-    files::{self, TlsProblem},
+    files::{self, Ends, TlsProblem},
     refusal::Refusal,
     server::{Reloaded, versions},
     trust::Trust,
@@ -120,6 +120,20 @@ impl ClientTls {
             }
             Err(problems) => Reloaded { changed: 0, problems },
         }
+    }
+
+    /// Each name of the certificate that endpoints are shown, with its end. One without names goes by the empty one.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        let current = self.current.load();
+        let ends = current.certificate.iter().flat_map(Certificate::ends);
+        ends.map(|(name, end)| (name.to_owned(), end)).collect()
+    }
+
+    /// Each authority with the time by which there should be another list of its revocations.
+    #[must_use]
+    pub fn next_updates(&self) -> Ends {
+        self.current.load().trust.next_updates()
     }
 
     /// Of the connections that are made from now on.

@@ -8,6 +8,7 @@ use std::{
 };
 use x509_cert::{
     certificate::{CertificateInner, Raw},
+    crl::CertificateList,
     der::Decode,
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
@@ -43,6 +44,12 @@ impl Facts {
     pub(super) fn into_identity(self) -> String {
         self.identity
     }
+}
+
+/// Whose list of revocations this is, and when there should be another one. `None`: it cannot be read, or does not say.
+pub(super) fn next_update(der: &[u8]) -> Option<(String, SystemTime)> {
+    let list = CertificateList::<Raw>::from_der(der).ok()?.tbs_cert_list;
+    Some((list.issuer.to_string(), list.next_update?.to_system_time()))
 }
 
 fn name(name: &GeneralName) -> Option<Box<str>> {

@@ -1,4 +1,4 @@
-//! Why a handshake did not come to an end, in few words.
+//! Why a handshake did not come to an end, or a connection within TLS did not end well, in few words.
 
 use rustls::{Error, InvalidMessage};
 use std::io;
@@ -37,5 +37,28 @@ impl Failure {
             Error::AlertReceived(_) => Self::Alert,
             _ => Self::Malformed,
         }
+    }
+}
+
+/// What a peer has done to an established connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A record that its key does not open: it was changed on the way, or never was of this connection.
+    BadRecord,
+    /// It gave up and said so.
+    Alert,
+    /// What came was not TLS, or broke its rules.
+    Malformed,
+}
+
+impl Fault {
+    /// Of an error that reading gave. `None`: the connection has failed beneath TLS.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        Some(match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::DecryptError => Self::BadRecord,
+            Error::AlertReceived(_) => Self::Alert,
+            _ => Self::Malformed,
+        })
     }
 }

@@ -1,6 +1,9 @@
 //! Reads what the configuration names: PEM in, checked certificates out, and a sentence for everything that is wrong with them.
 
-use super::{certificates::Certificate, facts::Facts};
+use super::{
+    certificates::Certificate,
+    facts::{self, Facts},
+};
 use evenkeel_model::{CertificateFiles, ClientAuth, ClientAuthMode};
 use rustls::{
     Error, InconsistentKeys, RootCertStore,
@@ -89,15 +92,16 @@ pub(super) fn certificate(
     }
 }
 
-/// Whose word counts for clients, and which of them no longer.
+/// Whose word counts for clients, and which of them no longer; and when there should be other lists of those.
 pub(super) fn client_verifier(
     auth: &ClientAuth,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, Vec<TlsProblem>> {
+) -> Result<(Arc<dyn ClientCertVerifier>, Ends), Vec<TlsProblem>> {
     let (ca_key, crl_key) = ("client_auth.ca", "client_auth.crl");
     let of_ca = |what: String| vec![TlsProblem::new(ca_key, &auth.ca, what, AUTHORITIES)];
     let roots = authorities(&auth.ca, ca_key).map_err(|problem| vec![problem])?;
     let crls = auth.crl.as_deref().map_or(Ok(Vec::new()), |path| revocations(path, crl_key)).map_err(|p| vec![p])?;
+    let lists = next_updates(&crls);
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     // A list says nothing about certificates of other authorities; those stay good.
     let builder = builder.with_crls(crls).allow_unknown_revocation_status();
@@ -105,10 +109,11 @@ pub(super) fn client_verifier(
         ClientAuthMode::Required => builder,
         ClientAuthMode::Optional => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| match &auth.crl {
+    let verifier = builder.build().map_err(|error| match &auth.crl {
         Some(crl) => vec![TlsProblem::new(crl_key, crl, error, "a PEM file of revocation lists (X509 CRL)")],
         None => of_ca(error.to_string()),
-    })
+    })?;
+    Ok((verifier, lists))
 }
 
 const AUTHORITIES: &str = "a PEM file of the authorities' certificates";
@@ -139,6 +144,14 @@ fn private_key(path: &Path, key: &str) -> Result<PrivateKeyDer<'static>, TlsProb
         pem::Error::NoItemsFound => TlsProblem::new(key, path, "there is no private key in it", hint),
         other => TlsProblem::new(key, path, other, hint),
     })
+}
+
+/// Names, and when what goes by them runs out; in no order, and a name perhaps more than once.
+pub type Ends = Vec<(String, SystemTime)>;
+
+/// When there should be other lists than these, each by the name of its authority.
+pub(super) fn next_updates(lists: &[CertificateRevocationListDer<'_>]) -> Ends {
+    lists.iter().filter_map(|list| facts::next_update(list)).collect()
 }
 
 /// What authorities have taken back.

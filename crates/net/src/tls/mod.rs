@@ -12,13 +12,14 @@ mod failure;
 mod files;
 mod peer;
 mod refusal;
+mod resuming;
 mod server;
 mod trust;
 
 pub use certificates::Names;
 pub use client::{ClientReady, ClientTls, Connected, Identity, Inside};
-pub use failure::Failure;
-pub use files::TlsProblem;
+pub use failure::{Failure, Fault};
+pub use files::{Ends, TlsProblem};
 pub use peer::{Opening, opening};
 pub use refusal::{Refusal, refused_later};
 pub use server::{Handshake, Ready, Reloaded, ServerTls, Session};

@@ -4,7 +4,8 @@ use super::{
     certificates::{Names, Resolver, Table},
     facts::Facts,
     failure::Failure,
-    files::{self, TlsProblem},
+    files::{self, Ends, TlsProblem},
+    resuming::Resuming,
 };
 use crate::Stream;
 use arc_swap::ArcSwap;
@@ -12,7 +13,7 @@ use evenkeel_model::{Protocol, Tls, TlsVersion};
 use rustls::{
     HandshakeKind, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
+    server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
 use std::{
@@ -23,9 +24,6 @@ use std::{
 };
 use tokio_rustls::{TlsAcceptor, server::FallibleAccept};
 
-/// Sessions that a listener remembers for clients that know no tickets, all workers together: some MiB when full.
-const SESSIONS_MAX: usize = 10_240;
-
 /// Bytes in which endpoints are told who a client is. They would refuse a longer line: httpd takes 8190 bytes of one field, name
 /// included, and most others 8 KiB.
 const IDENTITY_MAX: usize = 8000;
@@ -33,24 +31,25 @@ const IDENTITY_MAX: usize = 8000;
 /// TLS as one listener speaks it. It lives as long as the listener's name: with it live the keys of tickets and the remembered sessions,
 /// so that clients resume over reloads of everything.
 pub struct ServerTls {
-    /// What it was made of, and what rustls works with.
-    current: ArcSwap<(Tls, Arc<ServerConfig>)>,
+    current: ArcSwap<Current>,
     resolver: Arc<Resolver>,
     resuming: Resuming,
 }
 
-/// What lets clients resume.
-#[derive(Clone)]
-struct Resuming {
-    tickets: Arc<dyn ProducesTickets>,
-    sessions: Arc<dyn StoresServerSessions>,
+/// What the files said when they were read.
+struct Current {
+    settings: Tls,
+    /// What rustls works with.
+    config: Arc<ServerConfig>,
+    /// When there should be other lists of revocations.
+    lists: Ends,
 }
 
 /// Everything read and checked; nothing that runs has been touched.
 #[must_use = "nothing changes until it is installed"]
 pub struct Ready {
     server: Arc<ServerTls>,
-    current: Arc<(Tls, Arc<ServerConfig>)>,
+    current: Arc<Current>,
     table: Arc<Table>,
 }
 
@@ -90,7 +89,7 @@ impl ServerTls {
         let mut certificates = Vec::new();
         for (index, pair) in settings.certificates.iter().enumerate() {
             let known = running.as_ref().and_then(|(current, table)| {
-                let at = current.0.certificates.iter().position(|known| known == pair)?;
+                let at = current.settings.certificates.iter().position(|known| known == pair)?;
                 table.get(at)
             });
             match files::certificate(pair, &format!("certificates[{index}]"), now, known, &provider) {
@@ -103,15 +102,14 @@ impl ServerTls {
             Some(previous) => (Arc::clone(&previous.resolver), previous.resuming.clone()),
             None => (Arc::new(Resolver::new(Arc::clone(&table))), Resuming::new().map_err(|problem| vec![problem])?),
         };
-        let config = match config(settings, &provider, &resolver, &resuming) {
-            Ok(config) if problems.is_empty() => config,
+        let current = match Current::of(settings, &provider, &resolver, &resuming) {
+            Ok(current) if problems.is_empty() => Arc::new(current),
             Ok(_) => return Err(problems),
             Err(wrong) => {
                 problems.extend(wrong);
                 return Err(problems);
             }
         };
-        let current = Arc::new((settings.clone(), config));
         let server = previous
             .cloned()
             .unwrap_or_else(|| Arc::new(Self { current: ArcSwap::new(Arc::clone(&current)), resolver, resuming }));
@@ -122,7 +120,7 @@ impl ServerTls {
     pub fn reload(&self, now: SystemTime) -> Reloaded {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let (current, table) = (self.current.load_full(), self.resolver.table());
-        let settings = &current.0;
+        let settings = &current.settings;
         let mut reloaded = Reloaded::default();
         let mut certificates = Vec::new();
         for (index, pair) in settings.certificates.iter().enumerate() {
@@ -137,8 +135,8 @@ impl ServerTls {
         }
         if settings.client_auth.is_some() {
             // Nothing is resumed there, so nothing is lost with the old configuration; it is the only way to another list of revocations.
-            match config(settings, &provider, &self.resolver, &self.resuming) {
-                Ok(config) => self.current.store(Arc::new((settings.clone(), config))),
+            match Current::of(settings, &provider, &self.resolver, &self.resuming) {
+                Ok(current) => self.current.store(Arc::new(current)),
                 Err(wrong) => reloaded.problems.extend(wrong),
             }
         }
@@ -149,14 +147,20 @@ impl ServerTls {
     /// Begins a handshake. It does not keep time: whoever polls it does.
     #[must_use]
     pub fn accept(self: &Arc<Self>, stream: Stream) -> Handshake {
-        let config = Arc::clone(&self.current.load().1);
+        let config = Arc::clone(&self.current.load().config);
         Handshake { accept: TlsAcceptor::from(config).accept(stream).into_fallible(), server: Arc::clone(self) }
     }
 
     /// Each name with the end of its certificate, in no order and perhaps more than once.
     #[must_use]
-    pub fn ends(&self) -> Vec<(String, SystemTime)> {
+    pub fn ends(&self) -> Ends {
         self.resolver.table().ends().map(|(name, end)| (name.to_owned(), end)).collect()
+    }
+
+    /// Each authority with the time by which there should be another list of its revocations.
+    #[must_use]
+    pub fn next_updates(&self) -> Ends {
+        self.current.load().lists.clone()
     }
 }
 
@@ -175,44 +179,38 @@ impl Ready {
     }
 }
 
-impl Resuming {
-    fn new() -> Result<Self, TlsProblem> {
-        // rustls makes another key every six hours and knows the one before: a ticket is good for 6 to 12 hours.
-        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| TlsProblem {
-            key: String::new(),
-            message: format!("no keys for session tickets: {error}"),
-            hint: "the system must be able to give random bytes",
-        })?;
-        Ok(Self { tickets, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+impl Current {
+    fn of(
+        settings: &Tls,
+        provider: &Arc<CryptoProvider>,
+        resolver: &Arc<Resolver>,
+        resuming: &Resuming,
+    ) -> Result<Self, Vec<TlsProblem>> {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
+        let builder = builder
+            .with_protocol_versions(versions(settings.min_version))
+            .expect("aws-lc-rs has suites for both versions");
+        let (builder, lists) = match &settings.client_auth {
+            Some(auth) => {
+                let (verifier, lists) = files::client_verifier(auth, provider)?;
+                (builder.with_client_cert_verifier(verifier), lists)
+            }
+            None => (builder.with_no_client_auth(), Ends::new()),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
+        config.alpn_protocols = settings.protocols.iter().map(|protocol| protocol.as_str().into()).collect();
+        if settings.client_auth.is_some() {
+            // A resumed session skips the check of the certificate, and of what was revoked since. No tickets, no memory, and nothing
+            // shared with a configuration that has them.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.session_storage = Arc::clone(&resuming.sessions);
+            config.ticketer = Arc::clone(&resuming.tickets);
+        }
+        // max_early_data_size stays 0: early data can be replayed (RFC 8446, section 8).
+        Ok(Self { settings: settings.clone(), config: Arc::new(config), lists })
     }
-}
-
-fn config(
-    settings: &Tls,
-    provider: &Arc<CryptoProvider>,
-    resolver: &Arc<Resolver>,
-    resuming: &Resuming,
-) -> Result<Arc<ServerConfig>, Vec<TlsProblem>> {
-    let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
-    let builder =
-        builder.with_protocol_versions(versions(settings.min_version)).expect("aws-lc-rs has suites for both versions");
-    let builder = match &settings.client_auth {
-        Some(auth) => builder.with_client_cert_verifier(files::client_verifier(auth, provider)?),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
-    config.alpn_protocols = settings.protocols.iter().map(|protocol| protocol.as_str().into()).collect();
-    if settings.client_auth.is_some() {
-        // A resumed session skips the check of the certificate, and of what was revoked since. No tickets, no memory, and nothing
-        // shared with a configuration that has them.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-    } else {
-        config.session_storage = Arc::clone(&resuming.sessions);
-        config.ticketer = Arc::clone(&resuming.tickets);
-    }
-    // max_early_data_size stays 0: early data can be replayed (RFC 8446, section 8).
-    Ok(Arc::new(config))
 }
 
 /// The versions from this one up.
@@ -272,13 +270,13 @@ fn named(certificate: &[u8]) -> Result<String, &'static str> {
 
 impl std::fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerTls").field("settings", &self.current.load().0).finish_non_exhaustive()
+        f.debug_struct("ServerTls").field("settings", &self.current.load().settings).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for Ready {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ready").field("settings", &self.current.0).finish_non_exhaustive()
+        f.debug_struct("Ready").field("settings", &self.current.settings).finish_non_exhaustive()
     }
 }
 

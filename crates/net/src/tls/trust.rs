@@ -1,7 +1,7 @@
 //! Whom we believe when an endpoint says who it is: the authorities of a file, those that the system trusts, or anybody; but
 //! not what they have taken back.
 
-use super::files::{TlsProblem, authorities, revocations};
+use super::files::{Ends, TlsProblem, authorities, next_updates, revocations};
 use evenkeel_model::UpstreamTls;
 use rustls::{
     DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -21,6 +21,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
     authorities: Option<Authorities>,
+    /// When there should be other lists of what was taken back. It follows from `authorities`.
+    lists: Ends,
     verifier: Arc<dyn ServerCertVerifier>,
 }
 
@@ -50,7 +52,7 @@ impl Trust {
         let revoked = settings.crl.as_deref().map_or(Ok(Vec::new()), |path| revocations(path, "crl"))?;
         if !settings.verify {
             let verifier = Arc::new(BelievesEverybody(Arc::clone(provider)));
-            return Ok(Self { authorities: None, verifier });
+            return Ok(Self { authorities: None, lists: Ends::new(), verifier });
         }
         let roots = named.map_or_else(system, Ok)?;
         let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
@@ -60,7 +62,12 @@ impl Trust {
             let path = settings.crl.as_deref().unwrap_or(Path::new(""));
             TlsProblem::new("crl", path, error, "a PEM file of revocation lists (X509 CRL)")
         })?;
-        Ok(Self { authorities: Some(Authorities { roots, revoked }), verifier })
+        Ok(Self { lists: next_updates(&revoked), authorities: Some(Authorities { roots, revoked }), verifier })
+    }
+
+    /// Each authority with the time by which there should be another list of its revocations.
+    pub(super) fn next_updates(&self) -> Ends {
+        self.lists.clone()
     }
 
     /// What rustls asks.

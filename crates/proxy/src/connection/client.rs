@@ -84,7 +84,7 @@ impl ClientConnection {
         let timer = worker.timers.timer();
         timer.set(listener.timeouts.get().request_head);
         let connection = Self {
-            expires: expires(worker, listener),
+            expires: listener.connection_age_max.get().map_or(u64::MAX, |age| worker.expiry(age)),
             streams: OnceCell::new(),
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
@@ -459,13 +459,6 @@ impl ClientConnection {
         self.stage.set(Stage::Session);
         self.timer.clear();
     }
-}
-
-/// A tenth more or less, so that connections made together do not end together.
-fn expires(worker: &Worker, listener: &LocalListener) -> u64 {
-    let Some(age) = listener.connection_age_max.get() else { return u64::MAX };
-    let age = age.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
-    worker.timers.now().saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Drop for ClientConnection {

@@ -39,9 +39,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Bytes of an answer that wait for the client, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
-/// A client that is gone without a word is noticed this long after it last spoke, and a little more.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a connection ended.
 enum Ended {
@@ -146,6 +143,7 @@ impl Heads {
 
 fn builder(connection: &Rc<ClientConnection>) -> http2::Builder<Spawner> {
     let limits = connection.worker().snapshot().shared().config().limits;
+    let pings = connection.listener().pings.get();
     let mut http = http2::Builder::new(Spawner(Rc::clone(connection)));
     // Twice what we allow, with what HPACK counts beside the text (32 bytes a field): so heads that are too large are answered, counted
     // and logged by us, and only absurd ones by h2.
@@ -158,8 +156,8 @@ fn builder(connection: &Rc<ClientConnection>) -> http2::Builder<Spawner> {
         // WebSockets (RFC 8441).
         .enable_connect_protocol()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PONG_WITHIN);
+        .keep_alive_interval(pings.interval)
+        .keep_alive_timeout(pings.timeout);
     http
 }
 

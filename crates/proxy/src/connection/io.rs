@@ -1,6 +1,6 @@
 //! The client's socket as the codecs see it: counts bytes and tells the connection when they move and when they do not.
 
-use super::ClientConnection;
+use super::{ClientConnection, tls};
 use evenkeel_net::Stream;
 use std::{
     io,
@@ -16,11 +16,13 @@ pub(super) struct ClientIo {
     connection: Rc<ClientConnection>,
     /// All that was to be written has been.
     flushed: bool,
+    /// What the client has done to TLS was told.
+    faulted: bool,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: Stream, connection: Rc<ClientConnection>) -> Self {
-        Self { stream, connection, flushed: true }
+        Self { stream, connection, flushed: true, faulted: false }
     }
 
     pub(super) fn connection(&self) -> &ClientConnection {
@@ -57,6 +59,11 @@ impl AsyncRead for ClientIo {
         let this = self.get_mut();
         let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &result
+            && !std::mem::replace(&mut this.faulted, true)
+        {
+            tls::note_fault(&this.connection, error);
+        }
         let bytes = &buf.filled()[before..];
         if !bytes.is_empty() {
             this.learn_reached();

@@ -1,13 +1,13 @@
-//! The TLS handshake with a client: in its time, one step at a turn, and counted however it ends.
+//! The TLS handshake with a client: in its time, one step at a turn, and counted however it ends; and what goes wrong with TLS later.
 
 use super::client::{ClientConnection, Stage};
 use crate::worker::{ListenerTls, faults};
 use evenkeel_model::Protocol;
 use evenkeel_net::{
     Stream,
-    tls::{Failure, Handshake, Opening, Session, opening},
+    tls::{Failure, Fault, Handshake, Opening, Session, opening},
 };
-use evenkeel_telemetry::{Reason, TlsHandshake};
+use evenkeel_telemetry::{Reason, TlsFault, TlsHandshake};
 use http::{HeaderName, HeaderValue};
 use std::{
     fmt::Display,
@@ -177,5 +177,23 @@ fn note(connection: &ClientConnection, result: TlsHandshake, cause: &dyn Display
         Some(0) => tracing::warn!(%listener, %peer, result, "TLS handshake failed: {cause}"),
         Some(more) => tracing::warn!(%listener, %peer, result, more, "TLS handshake failed: {cause}"),
         None => tracing::debug!(%listener, %peer, result, "TLS handshake failed: {cause}"),
+    }
+}
+
+/// The same for a connection that was established: it cannot be read any more. Does nothing for one that has failed beneath TLS.
+pub(super) fn note_fault(connection: &ClientConnection, error: &io::Error) {
+    let fault = match Fault::of(error) {
+        Some(Fault::BadRecord) => TlsFault::BadRecord,
+        Some(Fault::Alert) => TlsFault::Alert,
+        Some(Fault::Malformed) => TlsFault::Malformed,
+        None => return,
+    };
+    connection.cells().tls_faults(fault).inc();
+    let (listener, peer) = (&connection.listener().part.name, connection.peer());
+    let kind = fault.as_str();
+    match connection.worker().tls_faults_told.tell() {
+        Some(0) => tracing::warn!(%listener, %peer, kind, "TLS failed after its handshake: {error}"),
+        Some(more) => tracing::warn!(%listener, %peer, kind, more, "TLS failed after its handshake: {error}"),
+        None => tracing::debug!(%listener, %peer, kind, "TLS failed after its handshake: {error}"),
     }
 }

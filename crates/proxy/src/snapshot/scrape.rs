@@ -39,6 +39,15 @@ impl Snapshot {
             counted.map(|(upstream, cells)| (listener.name.as_str(), upstream, cells))
         });
         scrape::sessions(page, &sessions.collect::<Vec<_>>());
-        scrape::certificates(page, self.tls.iter().flatten().flat_map(|ready| ready.server().ends()));
+        let listeners = || self.tls.iter().flatten().map(|ready| ready.server());
+        let upstreams = || self.upstreams.iter().filter_map(|part| Some((&part.settings.name, part.tls.as_ref()?)));
+        // Certificates of clients mostly have no names of hosts.
+        let shown = upstreams().flat_map(|(upstream, tls)| {
+            let named = |name: String| if name.is_empty() { upstream.as_str().to_owned() } else { name };
+            tls.ends().into_iter().map(move |(name, end)| (named(name), end))
+        });
+        scrape::certificates(page, listeners().flat_map(|server| server.ends()).chain(shown));
+        let lists = upstreams().flat_map(|(_, tls)| tls.next_updates());
+        scrape::revocations(page, listeners().flat_map(|server| server.next_updates()).chain(lists));
     }
 }

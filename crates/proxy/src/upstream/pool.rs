@@ -127,9 +127,7 @@ impl Pool {
 
     /// When a connection that is made now becomes too old, in milliseconds.
     pub(super) fn expiry(&self, worker: &Worker) -> u64 {
-        // A tenth more or less, so that connections made together do not end together.
-        let age = self.settings.get().age_max.mul_f64(0.9 + 0.2 * worker.random().unit_f64());
-        worker.timers.now().saturating_add(milliseconds(age))
+        worker.expiry(self.settings.get().age_max)
     }
 
     /// A place for one more connection.

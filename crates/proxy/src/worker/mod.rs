@@ -1,6 +1,7 @@
 //! One thread with its own runtime, sockets and pools.
 
 mod accept;
+mod age;
 pub(crate) mod faults;
 mod handshakes;
 mod pace;

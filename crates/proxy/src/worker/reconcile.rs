@@ -7,7 +7,7 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, Protocol, UpstreamName};
+use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, Pings, Protocol, UpstreamName};
 use evenkeel_net::tls::ServerTls;
 use http::HeaderName;
 use std::{
@@ -45,6 +45,7 @@ pub(crate) struct LocalListener {
     pub(crate) timeouts: Cell<ClientTimeouts>,
     pub(crate) protocol: Cell<Protocol>,
     pub(crate) connection_age_max: Cell<Option<Duration>>,
+    pub(crate) pings: Cell<Pings>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
     pub(crate) proxy_status: Cell<bool>,
     /// Who must begin with a PROXY header; it is read before anything else.
@@ -80,6 +81,7 @@ impl LocalListener {
             timeouts: Cell::default(),
             protocol: Cell::default(),
             connection_age_max: Cell::default(),
+            pings: Cell::default(),
             half_closed: Cell::default(),
             proxy_status: Cell::default(),
             header_senders: RefCell::default(),

@@ -147,6 +147,7 @@ where
             let listener = listener.unwrap_or_else(|| Rc::new(LocalListener::new(part)));
             listener.protocol.set(settings.protocol);
             listener.connection_age_max.set(settings.connection_age_max);
+            listener.pings.set(settings.pings);
             listener.half_closed.set(settings.half_closed_clients);
             listener.timeouts.set(settings.timeouts);
             listener.proxy_status.set(settings.proxy_status);

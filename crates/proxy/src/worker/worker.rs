@@ -1,6 +1,6 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
-use super::{handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
+use super::{age, handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
 use crate::{codec::READ_MAX, error::ProxyError, filter::CustomFilter};
 use bytes::BytesMut;
 use evenkeel_balance::Rng;
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Rc<Handshakes>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
+    /// And about what clients do to TLS later.
+    pub(crate) tls_faults_told: Seldom,
     /// And about bad PROXY headers.
     pub(crate) headers_told: Seldom,
     /// And about endpoints with which TLS did not come about.
@@ -102,6 +104,7 @@ impl Worker {
             id,
             handshakes: Handshakes::new(),
             handshakes_told: Seldom::new(&timers),
+            tls_faults_told: Seldom::new(&timers),
             headers_told: Seldom::new(&timers),
             refusals_told: Seldom::new(&timers),
             timers,
@@ -132,6 +135,12 @@ impl Worker {
 
     pub(crate) fn random(&self) -> RefMut<'_, Rng> {
         self.rng.borrow_mut()
+    }
+
+    /// When what begins now is about this old, in milliseconds of this worker's clock.
+    pub(crate) fn expiry(&self, age: Duration) -> u64 {
+        let age = age::about(age, &mut self.random());
+        self.timers.now().saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// For one read, and empty before and after it.

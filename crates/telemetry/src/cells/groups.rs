@@ -4,7 +4,7 @@
 
 use super::{
     CodeClass, ConnectResult, Counter, Gauge, GrpcClass, Histogram, Http2Fault, ProxyHeaderError, Reason, RequestTable,
-    RetryOutcome, SessionResult, TlsHandshake,
+    RetryOutcome, SessionResult, TlsFault, TlsHandshake,
 };
 
 /// What is counted for a route.
@@ -108,6 +108,7 @@ pub struct ListenerCells {
     proxy_header_errors: [Counter; ProxyHeaderError::COUNT],
     http2_faults: [Counter; Http2Fault::COUNT],
     handshakes: [Counter; TlsHandshake::COUNT],
+    tls_faults: [Counter; TlsFault::COUNT],
 }
 
 impl ListenerCells {
@@ -130,6 +131,13 @@ impl ListenerCells {
     #[must_use]
     pub fn handshakes(&self, result: TlsHandshake) -> &Counter {
         &self.handshakes[result.index()]
+    }
+
+    /// Connections whose client did this to TLS after its handshake.
+    #[inline]
+    #[must_use]
+    pub fn tls_faults(&self, fault: TlsFault) -> &Counter {
+        &self.tls_faults[fault.index()]
     }
 }
 

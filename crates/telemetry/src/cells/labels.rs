@@ -237,6 +237,18 @@ label_set! {
 }
 
 label_set! {
+    /// What a client has done to TLS after its handshake, as the label `kind` shows it.
+    pub enum TlsFault {
+        /// It sent a record that its key does not open.
+        BadRecord => "bad_record",
+        /// It gave up and said so.
+        Alert => "alert",
+        /// What came was not TLS, or broke its rules.
+        Malformed => "malformed",
+    }
+}
+
+label_set! {
     /// How a session of a tcp listener ended, as the label `result` and the field `reason` of the access log show it.
     pub enum SessionResult {
         /// Both sides have ended in order, and all was passed on.

@@ -17,7 +17,7 @@ pub use groups::{EndpointCells, ListenerCells, RouteCells, SessionCells, Upstrea
 pub use histogram::{BUCKETS, Histogram, HistogramSnapshot};
 pub use labels::{
     CodeClass, ConnectResult, GrpcClass, Http2Fault, MethodLabel, ProxyHeaderError, RetryOutcome, SessionResult,
-    TlsHandshake,
+    TlsFault, TlsHandshake,
 };
 pub use per_worker::PerWorker;
 pub use reason::{Fault, Reason};
