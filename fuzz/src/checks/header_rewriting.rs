@@ -90,8 +90,9 @@ fn end_to_end(sent: &[(String, &[u8])]) -> Fields {
         sent.iter().filter(|(name, _)| name == "connection").flat_map(|(_, value)| listed(value)).collect();
     let mut fields = Fields::new();
     for (name, value) in sent {
-        // What a stranger says of the way that it came by.
-        let of_the_way = name.starts_with("x-forwarded-") || name == "x-real-ip";
+        // What a stranger says of the way that it came by, in names that are the same to many (CGI).
+        let dashes = name.replace('_', "-");
+        let of_the_way = dashes.starts_with("x-forwarded-") || dashes == "x-real-ip";
         let passes = name == "via" || !(of_the_way || NOT_PASSED_ON.contains(&name.as_str()));
         if passes && !nominated.contains(name) {
             fields.entry(name.clone()).or_default().push(value.to_vec());
