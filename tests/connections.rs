@@ -138,6 +138,12 @@ async fn a_small_body_that_nobody_wants_costs_its_client_no_connection() {
     wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(wire.response().await.status, 200);
 
+    // One that never comes has the time of a head, and no second answer.
+    wire.send("POST / HTTP/1.1\r\nHost: other\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(wire.response().await.status, 404);
+    wire.send("he").await;
+    assert_eq!(wire.rest().await.0, b"");
+
     for late in [
         "Content-Length: 100000\r\n",
         "Expect: 100-continue\r\nContent-Length: 5\r\n",

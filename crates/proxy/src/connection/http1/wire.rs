@@ -286,7 +286,8 @@ impl Wire {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Quietly)),
-                Poll::Pending => return self.connection.clock().poll(cx).map(|()| Err(Ended::TimedOut)),
+                // It has had its answer; another would seem to be that of its next request.
+                Poll::Pending => return self.connection.clock().poll(cx).map(|()| Err(Ended::Quietly)),
             }
         }
         self.connection.has_discarded(!self.input.is_empty());
