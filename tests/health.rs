@@ -216,8 +216,8 @@ async fn an_operator_sees_each_state_and_the_error_of_the_last_probe() {
 async fn a_verdict_survives_a_hundred_reloads_and_the_dead_endpoint_gets_no_request() {
     let (sick, well) = (Origin::http1().named("sick").start().await, Origin::http1().named("well").start().await);
     sick.set_healthy(false);
-    // The one that is well has five tries to say so: reloads keep a machine busy.
-    let patient = FAST.replace("unhealthy_after = 1", "unhealthy_after = 5");
+    // The one that is well has five tries of a second each to say so: reloads keep a machine busy, and so do other tests.
+    let patient = FAST.replace("unhealthy_after = 1", "unhealthy_after = 5").replace("100ms", "1s");
     let builder = Proxy::with_endpoints([&sick, &well]).upstream(&patient);
     let text = builder.text();
     let proxy = builder.start().await;
