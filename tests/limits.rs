@@ -44,6 +44,21 @@ async fn a_head_above_its_limit_is_a_431() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_changed_holds_on_open_connections_too() {
+    let (proxy, _origin) = limited("request_head_max = \"8KiB\"").await;
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(12_000));
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(wire.response().await.status, 200);
+
+    let text = proxy.file().text().replace("8KiB", "16KiB");
+    proxy.reload_with(&text).await;
+    wire.send(&head).await;
+
+    assert_eq!(wire.response().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_head_below_its_limit_is_served() {
     let (proxy, _origin) = limited("request_head_max = \"8KiB\"").await;
 

@@ -3,7 +3,7 @@
 
 use super::{
     answer,
-    head::{HeadFault, Limits},
+    head::HeadFault,
     linger,
     wire::{Begun, Ended, Wire},
 };
@@ -38,12 +38,10 @@ pub(in crate::connection) async fn serve<S>(service: S, stream: Stream, connecti
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
-    let limits = connection.worker().snapshot().shared().config().limits;
-    let limits = Limits { bytes: limits.request_head_max.as_usize(), fields: limits.headers_max };
     let wire = Wire::new(stream, &connection);
     let _unopened = Unopened(Rc::clone(&connection));
     let next = loop {
-        let next = match poll_fn(|cx| wire.poll_request(limits, cx)).await {
+        let next = match poll_fn(|cx| wire.poll_request(cx)).await {
             Ok(begun) => one(&service, begun, &wire).await,
             Err(ended) => Err(ended),
         };

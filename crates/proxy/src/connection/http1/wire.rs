@@ -118,9 +118,9 @@ impl Wire {
     }
 
     /// Waits for the next head, and begins the turn of its request.
-    pub(super) fn poll_request(self: &Rc<Self>, limits: Limits, cx: &mut Context<'_>) -> Poll<Result<Begun, Ended>> {
+    pub(super) fn poll_request(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<Begun, Ended>> {
         loop {
-            if let Some(next) = self.take_request(limits).map_err(Ended::Fault)? {
+            if let Some(next) = self.take_request().map_err(Ended::Fault)? {
                 return Poll::Ready(Ok(next));
             }
             if self.ended.get() || (self.input.is_empty() && self.connection.must_end()) {
@@ -134,8 +134,14 @@ impl Wire {
         }
     }
 
-    fn take_request(self: &Rc<Self>, limits: Limits) -> Result<Option<Begun>, HeadFault> {
+    fn take_request(self: &Rc<Self>) -> Result<Option<Begun>, HeadFault> {
         let mut input = self.input.bytes();
+        if input.is_empty() {
+            return Ok(None);
+        }
+        // Those of now: a connection may have been open through many reloads.
+        let limits = self.connection.worker().snapshot().shared().config().limits;
+        let limits = Limits { bytes: limits.request_head_max.as_usize(), fields: limits.headers_max };
         if !self.seen.get().may_end(&input) && input.len() <= limits.bytes {
             self.seen.set(Seen::all(&input));
             return Ok(None);
