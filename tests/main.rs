@@ -17,6 +17,7 @@ mod filters;
 mod forwarded;
 mod fuzz;
 mod grpc;
+mod guarding;
 mod health;
 mod http1;
 mod http2;

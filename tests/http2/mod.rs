@@ -4,6 +4,7 @@
 
 mod announced;
 mod choosing;
+mod crumbs;
 mod drain;
 mod endpoints;
 mod faults;

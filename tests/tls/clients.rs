@@ -63,6 +63,32 @@ async fn where_it_is_optional_nobody_can_claim_to_be_somebody() {
 }
 
 #[tokio::test]
+async fn a_route_for_those_who_show_a_certificate_takes_them_and_nobody_else() {
+    let authority = Authority::new("Test Authority");
+    let partners = Authority::new("Partners");
+    let (inside, outside) = (Origin::http1().named("in").start().await, Origin::http1().named("out").start().await);
+    let builder = Proxy::with_config(&format!(
+        "[listeners.web]\nlisten = \"127.0.0.1:0\"\n{}\n\
+         tls.client_auth = {{ ca = \"partners.pem\", mode = \"optional\" }}\n\
+         [[routes]]\nheaders = {{ \"x-forwarded-client-cert\" = true }}\nupstream = \"in\"\n\
+         [[routes]]\nupstream = \"out\"\n\
+         [upstreams.in]\nendpoints = [\"{inside}\"]\n[upstreams.out]\nendpoints = [\"{outside}\"]\n",
+        super::SITE
+    ));
+    authority.server(&["a.test"]).make().write(builder.folder(), "site");
+    fs::write(builder.folder().join("partners.pem"), partners.pem()).expect("a file in our folder");
+    let proxy = builder.start().await;
+    let ann = partners.client("ann").make();
+    let claims = "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Client-Cert: Subject=\"CN=ann\"\r\n\r\n";
+
+    let mut shows = TlsClient::showing(&authority, "a.test", &ann).connect(proxy.web()).await;
+    assert_eq!(get(&mut shows.wire, "a.test").await.header("x-origin"), Some("in"));
+    let mut shows_none = TlsClient::new(&authority, "a.test").connect(proxy.web()).await;
+    shows_none.wire.send(claims).await;
+    assert_eq!(shows_none.wire.response().await.header("x-origin"), Some("out"));
+}
+
+#[tokio::test]
 async fn the_field_is_removed_on_listeners_without_client_certificates_as_well() {
     let (_authority, _issued, origin, proxy) = partners("", &[]).await;
     let text =

@@ -127,6 +127,11 @@ impl Told {
     }
 }
 
+/// Whether a field says, to any endpoint, by which way a request came.
+pub(super) fn is_of_the_way(name: &str) -> bool {
+    alike::behind(name, "x-forwarded-").is_some() || alike::are(name, "x-real-ip") || name == "forwarded"
+}
+
 /// Tells the endpoint who asked. What a client says of those before it is kept only if it is itself a trusted proxy.
 pub(super) fn tell(headers: &mut HeaderMap, form: Forwarded, told: Told, exchange: &Exchange) {
     let Some(connection) = exchange.connection() else { return };

@@ -1,7 +1,8 @@
 //! What an intermediary owes to both sides: fields that concern one connection go no further, framing is made anew, and the
 //! endpoint learns who asked.
 //!
-//! Before the filters, so that they see and can change what leaves; the framing itself is fixed by `upstream::attempt`.
+//! Before a route is looked for, so that routes and filters see what leaves and nothing that a stranger claims; the framing itself is
+//! fixed by `upstream::attempt`.
 
 use super::{
     Exchange, alike,
@@ -12,7 +13,7 @@ use crate::{
     body::Body,
     error::{MalformedRequest, MalformedResponse, ProxyError},
 };
-use evenkeel_model::{Config, Route, Underscores, UpgradeToken};
+use evenkeel_model::{Config, Underscores, UpgradeToken};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -26,7 +27,8 @@ static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static TE: HeaderValue = HeaderValue::from_static("te");
 
 /// Fields that a `Connection` field cannot take away: without them the message would mean something else, or lie about its
-/// sender (RFC 9110, section 7.6.1, lets a recipient ignore such options).
+/// sender (RFC 9110, section 7.6.1, lets a recipient ignore such options). With them go those of `chain::is_of_the_way`: what a trusted
+/// proxy says of a client, that client could make it take back (CVE-2022-31813 of Apache).
 const CANNOT_BE_NOMINATED: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
 /// Our name in `Via`, for all of us: one for each process would tell strangers how many there are.
@@ -36,13 +38,13 @@ const PSEUDONYM: &[u8] = b"evenkeel";
 const PASSES_MAX: u8 = 8;
 
 /// Makes a client's fields ours, or refuses them; then nothing has been changed. `TE: trailers` and `Trailer` survive: trailers are
-/// passed on.
+/// passed on. So does an upgrade that is asked for by the rules, which is returned: whether it is allowed depends on the route
+/// (`upgrade::settle`).
 pub(crate) fn prepare_request(
     request: &mut Request<Body>,
     config: &Config,
-    route: &Route,
-    exchange: &mut Exchange,
-) -> Result<(), ProxyError> {
+    exchange: &Exchange,
+) -> Result<Option<UpgradeToken>, ProxyError> {
     let version = request.version();
     let survey = Survey::of(request.headers());
     if !survey.only_chunked {
@@ -57,25 +59,18 @@ pub(crate) fn prepare_request(
     let upgrade = if survey.has(Known::Upgrade) && exchange.may_upgrade() {
         // An extended CONNECT has become what a client of HTTP/1.1 would send.
         let version = if exchange.extended().is_some() { Version::HTTP_11 } else { version };
-        upgrade::asked(request.method(), version, request.headers(), &route.upgrades)
+        upgrade::asked(request.method(), version, request.headers())
     } else {
         None
     };
-    if exchange.extended().is_some() && upgrade.is_none() {
-        return Err(ProxyError::UpgradeRefused);
-    }
     let headers = request.headers_mut();
     survey.remove_hop_by_hop(headers);
     if survey.trailers {
         headers.insert(header::TE, TRAILERS.clone());
         headers.insert(header::CONNECTION, TE.clone());
     }
-    if let Some(token) = upgrade {
+    if let Some(token) = &upgrade {
         upgrade::announce(headers, token, survey.trailers);
-        exchange.asks_upgrade(token);
-    }
-    if version == Version::HTTP_2 {
-        join_cookies(headers);
     }
     if survey.has(Known::Proxy) {
         // "httpoxy": CGI hands it to programs as HTTP_PROXY (CVE-2016-5385). No standard defines it.
@@ -93,20 +88,7 @@ pub(crate) fn prepare_request(
     };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
     headers.append(header::VIA, HeaderValue::from_static(via));
-    Ok(())
-}
-
-/// HTTP/2 may send one Cookie in crumbs; everywhere else it is one line (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(header::COOKIE).iter();
-    if crumbs.by_ref().nth(1).is_none() {
-        return;
-    }
-    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    // Made of valid values, so it is one.
-    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, cookie);
-    }
+    Ok(upgrade)
 }
 
 /// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
@@ -284,7 +266,7 @@ impl Survey {
             let options: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
             for option in options.iter().flat_map(|line| line.as_bytes().split(|b| *b == b',')) {
                 let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) else { continue };
-                if !CANNOT_BE_NOMINATED.contains(&name) {
+                if !CANNOT_BE_NOMINATED.contains(&name) && !chain::is_of_the_way(name.as_str()) {
                     headers.remove(name);
                 }
             }

@@ -3,7 +3,7 @@
 //! Called by `service` for every request; what follows the head of the answer is the business of `body`.
 //! Never fails: whatever goes wrong becomes an answer of our own (a service that fails would end its connection without a word).
 
-use super::{Exchange, forwarded, respond, target, websocket};
+use super::{Exchange, forwarded, respond, target, upgrade, websocket};
 use crate::{
     body::Body,
     error::ProxyError,
@@ -32,15 +32,16 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     websocket::translate(request, exchange)?;
     target::check(request, &config.limits).inspect_err(|error| keep(error, request, exchange))?;
     target::check_connection(request, exchange)?;
+    // Cleaned before anything is judged by it: a route sees the fields that its endpoint will see.
+    let asked = forwarded::prepare_request(request, config, exchange);
+    let asked = asked.inspect_err(|error| keep(error, request, exchange))?;
     let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
     if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
         upload.at_most(max.0);
     }
-
-    let prepared = forwarded::prepare_request(request, config, route, exchange);
-    prepared.inspect_err(|error| keep(error, request, exchange))?;
+    upgrade::settle(request, asked.as_ref(), &route.upgrades, exchange)?;
     if let Flow::Answer(mut response) = filter::on_request(route, request, exchange).await? {
         if exchange.extended().is_some() && response.status().is_success() {
             // To this client it would be a WebSocket, with nobody behind it.

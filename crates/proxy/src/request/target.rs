@@ -8,7 +8,7 @@ use crate::{
     route::Question,
 };
 use evenkeel_model::Limits;
-use http::{HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
 use std::borrow::Cow;
 
 /// Refuses what RFC 9110 and 9112 let a proxy refuse before anything else is looked at, and leaves the target in origin-form
@@ -20,11 +20,22 @@ pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), 
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ProxyError::MethodRefused);
     }
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
+    check_host(request).map_err(ProxyError::MalformedRequest)?;
+    check_path(request).map_err(ProxyError::MalformedRequest)?;
+    measure(request, limits)?;
+    count_down(request)
+}
+
+/// Judges by its form of HTTP/1.1, the same for both versions and for every spelling.
+fn measure(request: &Request<Body>, limits: &Limits) -> Result<(), ProxyError> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target as u64 > limits.uri_max.0 {
         return Err(ProxyError::UriTooLong);
     }
-    // That of HTTP/1.1 has been measured as it came.
+    // What came as HTTP/1.1 has been measured while it was read.
     let packed = request.body().connection().is_some_and(|connection| connection.is_http2());
     if packed && head_size(request) > limits.request_head_max.0 {
         return Err(ProxyError::HeadTooLarge);
@@ -32,9 +43,24 @@ pub(crate) fn check(request: &mut Request<Body>, limits: &Limits) -> Result<(), 
     if request.headers().len() > limits.headers_max {
         return Err(ProxyError::HeadTooLarge);
     }
-    check_host(request).map_err(ProxyError::MalformedRequest)?;
-    check_path(request).map_err(ProxyError::MalformedRequest)?;
-    count_down(request)
+    Ok(())
+}
+
+/// HTTP/2 may send one Cookie in crumbs; everywhere else it is one line (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if crumbs.by_ref().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&HeaderValue> = headers.get_all(header::COOKIE).iter().collect();
+    // RFC 7541, section 7.1.3: what must not be indexed on the way here must not be on the way on.
+    let sensitive = crumbs.iter().any(|crumb| crumb.is_sensitive());
+    let bytes: Vec<&[u8]> = crumbs.into_iter().map(HeaderValue::as_bytes).collect();
+    // Made of valid values, so it is one.
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&bytes.join(&b"; "[..])) {
+        cookie.set_sensitive(sensitive);
+        headers.insert(header::COOKIE, cookie);
+    }
 }
 
 /// RFC 9110, section 7.6.2: `Max-Forwards` of OPTIONS is counted down, and who finds it at 0 answers. With other methods but TRACE it

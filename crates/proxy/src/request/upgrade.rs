@@ -1,30 +1,64 @@
 //! Whether a request may switch its connection to another protocol, and whether an endpoint's 101 is the answer to it.
 //!
-//! Looked at only when a head has an `Upgrade` field; between the two, `connection::tunnel` carries the bytes.
+//! Looked at only when a head has an `Upgrade` field; behind the 101, `connection::tunnel` carries the bytes.
 
-use super::forwarded::lists;
-use crate::error::MalformedResponse;
+use super::{Exchange, forwarded::lists};
+use crate::{
+    body::Body,
+    error::{MalformedResponse, ProxyError},
+};
 use evenkeel_model::UpgradeToken;
-use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 
 static UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 static UPGRADE_TE: HeaderValue = HeaderValue::from_static("upgrade, te");
+static TE: HeaderValue = HeaderValue::from_static("te");
 
-/// The protocol that a client asks for, if it asks for exactly one and the route allows it. Everything else is an ordinary request:
+/// The protocol that a client asks for, if it asks for exactly one that a route may allow. Everything else is an ordinary request:
 /// a server may ignore `Upgrade` (RFC 9110, section 7.8), must ignore it in HTTP/1.0 and where `Connection` does not list it.
-pub(super) fn asked<'a>(
-    method: &Method,
-    version: Version,
-    headers: &HeaderMap,
-    allowed: &'a [UpgradeToken],
-) -> Option<&'a UpgradeToken> {
+pub(super) fn asked(method: &Method, version: Version, headers: &HeaderMap) -> Option<UpgradeToken> {
     if version != Version::HTTP_11 || !is_listed(headers) {
         return None;
     }
     let token = the_one(headers)?;
-    // RFC 6455, section 4.1: the handshake is a GET.
-    let fits = *method == Method::GET || !UpgradeToken::websocket().is(token);
-    allowed.iter().find(|allowed| fits && allowed.is(token))
+    let websocket = UpgradeToken::websocket();
+    if websocket.is(token) {
+        // RFC 6455, section 4.1: the handshake is a GET.
+        return (*method == Method::GET).then_some(websocket);
+    }
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
+/// Lets a request ask its endpoint for this upgrade, which its head announces, if the route allows it, and takes it off otherwise.
+///
+/// # Errors
+/// It is not allowed, and without it the request would be none (an extended CONNECT).
+pub(super) fn settle(
+    request: &mut Request<Body>,
+    asked: Option<&UpgradeToken>,
+    allowed: &[UpgradeToken],
+    exchange: &mut Exchange,
+) -> Result<(), ProxyError> {
+    let token = asked.and_then(|asked| allowed.iter().find(|allowed| allowed.is(asked.as_value().as_bytes())));
+    if exchange.extended().is_some() && token.is_none() {
+        return Err(ProxyError::UpgradeRefused);
+    }
+    if asked.is_none() {
+        return Ok(());
+    }
+    let headers = request.headers_mut();
+    if let Some(token) = token {
+        headers.insert(header::UPGRADE, token.as_value().clone());
+        exchange.asks_upgrade(token);
+        return Ok(());
+    }
+    headers.remove(header::UPGRADE);
+    if headers.contains_key(header::TE) {
+        headers.insert(header::CONNECTION, TE.clone());
+    } else {
+        headers.remove(header::CONNECTION);
+    }
+    Ok(())
 }
 
 /// Whether a 101 switches to the protocol that was asked for. A 101 to anything else would have us carry bytes that one of the two
@@ -70,10 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn a_request_asks_for_an_upgrade_with_one_allowed_token_that_connection_announces() {
-        let allowed = [UpgradeToken::websocket(), "foo/1".parse().unwrap()];
+    fn a_request_asks_for_an_upgrade_with_one_token_that_connection_announces() {
         let asks = |method, version, connection: &[&str], upgrade: &[&str]| {
-            asked(&method, version, &headers(connection, upgrade), &allowed).is_some()
+            asked(&method, version, &headers(connection, upgrade)).is_some()
         };
         let (get, post, new, old) = (Method::GET, Method::POST, Version::HTTP_11, Version::HTTP_10);
         assert!(asks(get.clone(), new, &["keep-alive", "x, Upgrade"], &[", WebSocket ,"]));
@@ -81,10 +114,11 @@ mod tests {
         assert!(!asks(post, new, &["upgrade"], &["websocket"]), "a WebSocket begins with GET");
         assert!(!asks(get.clone(), old, &["upgrade"], &["websocket"]), "HTTP/1.0 has no upgrade");
         assert!(!asks(get.clone(), new, &["keep-alive"], &["websocket"]), "not announced");
-        for other in [&["h2c"][..], &["websocket, foo/1"], &["websocket", "websocket"], &["websocket/13"], &[""], &[]] {
+        for other in
+            [&["h2c"][..], &["H2C"], &["websocket, foo/1"], &["websocket", "websocket"], &["a/b/c"], &[""], &[]]
+        {
             assert!(!asks(get.clone(), new, &["upgrade"], other), "{other:?}");
         }
-        assert!(asked(&get, new, &headers(&["upgrade"], &["websocket"]), &[]).is_none(), "an empty list allows none");
     }
 
     #[test]
