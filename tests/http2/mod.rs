@@ -16,6 +16,7 @@ mod memory;
 mod neighbours;
 mod origin;
 mod pings;
+mod resets;
 mod secured;
 mod site;
 mod socket;

@@ -5,7 +5,7 @@
 
 use super::{
     BodyError, Join, Joined,
-    incoming::blame,
+    incoming::poll_http2,
     upload::{Fault, without_forbidden},
 };
 use crate::{
@@ -99,10 +99,6 @@ impl Download {
                 }
                 Poll::Ready(Some(Ok(without_forbidden(frame, &[]))))
             }
-            // hyper takes a reset with NO_ERROR for an end, also before the end that the length promises.
-            Poll::Ready(None) if self.size_hint().lower() > 0 && !self.is_end_stream() => {
-                self.cut(Reason::UpstreamReset, exchange)
-            }
             Poll::Ready(None) => {
                 self.complete();
                 if let Some(exchange) = exchange {
@@ -188,8 +184,8 @@ impl Source {
                 Poll::Ready(frame.map(|frame| frame.map_err(|broken| reason(matches!(broken, Broken::Body(_))))))
             }
             (Coming::Http2(incoming), _) => {
-                let frame = ready!(Pin::new(incoming).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| reason(blame(&error) == Fault::Malformed))))
+                let frame = ready!(poll_http2(incoming, cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|fault| reason(fault == Fault::Malformed))))
             }
             // It has been read to its end.
             (Coming::Http1(_), _) => Poll::Ready(None),
