@@ -4,12 +4,16 @@ use crate::{Stream, Target};
 use evenkeel_model::Address;
 use std::{
     io,
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
+
+/// The longest pause between two tries at a unix socket whose queue is full. The queue moves when its server accepts, which no event tells.
+const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Why there is no connection. Not one byte of a request was sent.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +47,7 @@ pub async fn connect(target: &Target, limit: Duration) -> Result<Stream, Connect
 /// [`ConnectError`], of the last address tried.
 pub async fn connect_port(target: &Target, port: Option<u16>, limit: Duration) -> Result<Stream, ConnectError> {
     if let Address::Unix(path) = target.address() {
-        return match timeout(limit, UnixStream::connect(path)).await {
+        return match timeout(limit, connect_unix(path)).await {
             Ok(stream) => Ok(Stream::Unix(stream?)),
             Err(_) => Err(ConnectError::TimedOut { waited: limit }),
         };
@@ -71,9 +75,57 @@ pub async fn connect_port(target: &Target, port: Option<u16>, limit: Duration) -
     Err(last)
 }
 
+/// Connects to a unix socket, and waits while its queue is full. For TCP the kernel waits; here it says EAGAIN at once to a socket that does
+/// not block (man 2 connect), and there is nothing to poll. So this tries again, after 1 ms at first and more and more rarely.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(QUEUE_PAUSE_MAX);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A unix socket whose queue is full, and what fills it.
+    fn full(
+        folder: &Path,
+    ) -> (std::os::unix::net::UnixListener, std::sync::Arc<Target>, std::os::unix::net::UnixStream) {
+        let path = folder.join("app.sock");
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+        // A backlog of 0 holds one connection.
+        socket.listen(0).unwrap();
+        let first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        (socket.into(), Target::new(Address::Unix(path.into())), first)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_of_a_unix_socket_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (listener, target, _first) = full(folder.path());
+        let mut connecting = std::pin::pin!(connect(&target, Duration::from_secs(60)));
+        assert!(timeout(Duration::from_millis(20), connecting.as_mut()).await.is_err(), "there is no room yet");
+
+        listener.accept().unwrap();
+
+        connecting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_stays_full_is_waited_for_no_longer_than_any_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_listener, target, _first) = full(folder.path());
+        let limit = Duration::from_millis(100);
+        let error = connect(&target, limit).await.unwrap_err();
+        assert!(matches!(error, ConnectError::TimedOut { waited } if waited == limit), "{error}");
+    }
 
     #[tokio::test]
     async fn a_refused_connection_says_so_at_once() {
