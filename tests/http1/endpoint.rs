@@ -308,3 +308,31 @@ async fn an_idle_connection_is_closed_before_the_endpoint_said_that_it_would() {
     origin.is_left(0).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn connections_are_used_again_after_an_endpoint_was_restarted_once() {
+    let (both, restart) = (tokio::sync::watch::Sender::new(false), tokio::sync::watch::Sender::new(false));
+    let before = Script::new().reads_request().waits_for(&both).sends(OK).waits_for(&restart).closes();
+    let origin = RawOrigin::start_each(vec![before.clone(), before, Script::answering(OK)]).await;
+    let proxy = Proxy::with_upstream(&origin).workers(1).start().await;
+    let asked = [(); 2].map(|()| {
+        let client = proxy.client();
+        tokio::spawn(async move { client.get("/").status().await })
+    });
+    eventually("both are there", || origin.requests().len() == 2).await;
+    both.send_replace(true);
+    for answer in asked {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+    // Two connections of the same age are closed at once.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    restart.send_replace(true);
+    proxy.metrics_show("no connection", |m| m.sum("evenkeel_upstream_connections", &[]) < 0.5).await;
+
+    assert_eq!(proxy.client().get("/").status().await, 200);
+    // For longer than those had been idle.
+    tokio::time::sleep(Duration::from_millis(1400)).await;
+    assert_eq!(proxy.client().get("/").status().await, 200);
+
+    assert_eq!(origin.connections(), 3);
+}

@@ -155,15 +155,15 @@ impl Pool {
             Err(closed) => closed,
         };
         if let Some(at) = closed {
-            self.learn(at.saturating_sub(idle.since));
+            self.learn(idle.since, at);
         }
         false
     }
 
-    /// The endpoint has closed a connection that had been idle for so many milliseconds.
-    fn learn(&self, age: u64) {
+    /// The endpoint has closed a connection that had been idle from `since` until `at`.
+    fn learn(&self, since: u64, at: u64) {
         let mut patience = self.patience.get();
-        patience.learn(age);
+        patience.learn(since, at);
         self.patience.set(patience);
     }
 }
@@ -188,7 +188,7 @@ impl Lease {
             }
             let Idle { mut connection, since, .. } = found;
             if surely && !connection.http.is_quiet() {
-                endpoint.pool.learn(now.saturating_sub(since));
+                endpoint.pool.learn(since, now);
                 continue;
             }
             connection.place.enter(State::Active);
@@ -305,7 +305,7 @@ impl Lease {
         if last || settings.idle_connections_max == 0 {
             return;
         }
-        let endpoints = connection.idle_max.map(milliseconds).or(endpoint.pool.patience.get().limit());
+        let endpoints = connection.idle_max.map(milliseconds).or(endpoint.pool.patience.get().limit(now));
         let idle_for = milliseconds(settings.idle).min(endpoints.unwrap_or(u64::MAX));
         if connection.expires <= now || idle_for == 0 || !connection.http.rests(&worker) {
             return;
