@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod proxy_status;
 mod rates;
 mod real_peers;
+mod redirects;
 mod reload;
 mod reload_under_load;
 mod routing;

@@ -7,8 +7,12 @@ mod rewrite;
 
 pub use custom::{CustomFilter, Flow};
 
-use crate::{body::Body, error::ProxyError, request::Exchange};
-use evenkeel_model::{Filter, FixedResponse, RedirectScheme, Route};
+use crate::{
+    body::Body,
+    error::ProxyError,
+    request::{Asked, Exchange},
+};
+use evenkeel_model::{Filter, FixedResponse, Route};
 use http::{HeaderValue, Request, Response, header};
 
 /// Runs a route's filters over a request that is about to leave. The first one that answers ends it.
@@ -21,7 +25,9 @@ pub(crate) async fn on_request(
         match filter {
             Filter::RequestHeader(change) => change::apply(change, request.headers_mut()),
             Filter::ResponseHeader(_) => {}
-            Filter::Redirect(to) => return redirect::answer(to, request, scheme(exchange)).map(Flow::Answer),
+            Filter::Redirect(to) => {
+                return redirect::answer(to, request, &Asked::of(request.headers(), exchange)).map(Flow::Answer);
+            }
             Filter::FixedResponse(fixed) => return Ok(Flow::Answer(fixed_response(fixed))),
             Filter::PrefixRewrite(replacement) => rewrite::apply(replacement, &route.path, request)?,
             Filter::Custom(name) => {
@@ -34,14 +40,6 @@ pub(crate) async fn on_request(
         }
     }
     Ok(Flow::Continue)
-}
-
-/// What the client speaks.
-fn scheme(exchange: &Exchange) -> RedirectScheme {
-    match exchange.connection().and_then(|connection| connection.tls()) {
-        Some(_) => RedirectScheme::Https,
-        None => RedirectScheme::Http,
-    }
 }
 
 /// Runs a route's filters over a response, also over one that a filter made.

@@ -3,18 +3,13 @@
 use crate::{
     body::Body,
     error::{MalformedRequest, ProxyError},
+    request::Asked,
 };
 use evenkeel_model::{Redirect, RedirectScheme};
 use http::{HeaderValue, Request, Response, header};
 
 /// The redirect; what it does not name stays as it was asked for (Gateway API, `HTTPRequestRedirectFilter`).
-///
-/// `asked`: the scheme of the connection.
-pub(super) fn answer(
-    to: &Redirect,
-    request: &Request<Body>,
-    asked: RedirectScheme,
-) -> Result<Response<Body>, ProxyError> {
+pub(super) fn answer(to: &Redirect, request: &Request<Body>, asked: &Asked<'_>) -> Result<Response<Body>, ProxyError> {
     let location = location(to, request, asked).ok_or(ProxyError::MalformedRequest(MalformedRequest::HostMissing))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = to.status;
@@ -24,14 +19,13 @@ pub(super) fn answer(
 }
 
 /// `None` without a host: HTTP/1.0 without a Host field cannot be redirected to an absolute place.
-fn location(to: &Redirect, request: &Request<Body>, asked_scheme: RedirectScheme) -> Option<HeaderValue> {
-    let asked = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let (asked_host, asked_port) = split_port(asked);
+fn location(to: &Redirect, request: &Request<Body>, asked: &Asked<'_>) -> Option<HeaderValue> {
+    let (asked_host, asked_port) = split_port(&asked.host);
     let host = to.host.as_deref().unwrap_or(asked_host);
     if host.is_empty() {
         return None;
     }
-    let scheme = to.scheme.unwrap_or(asked_scheme);
+    let scheme = to.scheme.unwrap_or(asked.scheme);
     // A port that was asked for belongs to the scheme that was asked for.
     let kept = if to.scheme.is_some() { None } else { asked_port };
     let port = to.port.map(|p| p.to_string()).or_else(|| kept.map(str::to_owned));
@@ -59,8 +53,9 @@ mod tests {
     use http::StatusCode;
 
     fn go(to: &Redirect, host: &str, target: &str) -> String {
-        let request = Request::get(target).header("host", host).body(Body::empty()).unwrap();
-        answer(to, &request, RedirectScheme::Http).unwrap().headers()["location"].to_str().unwrap().to_owned()
+        let request = Request::get(target).body(Body::empty()).unwrap();
+        let asked = Asked { scheme: RedirectScheme::Http, host: host.into() };
+        answer(to, &request, &asked).unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
     fn to() -> Redirect {

@@ -3,9 +3,9 @@
 //! Two forms, `X-Forwarded-*` and `Forwarded` (RFC 7239). Only the configured one is read and written; the other is removed, whoever
 //! sent it: a chain that does not end with our own peer would let anybody speak for a client.
 
-use super::{Exchange, alike};
+use super::{Exchange, alike, target::is_authority};
 use crate::connection::ClientConnection;
-use evenkeel_model::{Config, Forwarded};
+use evenkeel_model::{Config, Forwarded, RedirectScheme};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::{borrow::Cow, net::IpAddr};
 
@@ -25,9 +25,68 @@ pub(crate) fn client(headers: &HeaderMap, config: &Config) -> Option<IpAddr> {
         furthest(entries.map(|entry| std::str::from_utf8(entry).ok().and_then(|text| address(text.trim()))), config)
     } else {
         let lines: Vec<_> = headers.get_all(header::FORWARDED).iter().collect();
-        let entries = |line: &&HeaderValue| nodes(line.as_bytes()).unwrap_or_else(|| vec![None]);
-        furthest(lines.iter().rev().flat_map(|line| entries(line).into_iter().rev()), config)
+        furthest(lines.iter().rev().flat_map(|line| read(line).into_iter().rev()).map(|element| element.node), config)
     }
+}
+
+/// What a client has asked for, as far as that is known here: the only answer to the question for scheme, host and port.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) scheme: RedirectScheme,
+    /// `host[:port]`; empty in HTTP/1.0 without a Host.
+    pub(crate) host: Cow<'a, str>,
+}
+
+impl<'a> Asked<'a> {
+    /// Read from a head that is prepared, which says what a trusted proxy said of these, or what we say ourselves. What is no scheme or no
+    /// host is not believed.
+    pub(crate) fn of(headers: &'a HeaderMap, exchange: &Exchange) -> Self {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        let connection = exchange.connection();
+        let scheme = connection.map_or(RedirectScheme::Http, |connection| spoken(connection));
+        let mut asked = Self { scheme, host: Cow::Borrowed(host) };
+        let snapshot = exchange.snapshot();
+        let config = snapshot.shared().config();
+        if connection.is_none() {
+            // Then nothing has been prepared.
+            return asked;
+        }
+        if config.forwarded.is_x() {
+            asked.hear(last(headers, &X_FORWARDED_PROTO), last(headers, &X_FORWARDED_HOST));
+            return asked;
+        }
+        // Each proxy tells what it was asked itself (RFC 7239, section 5), so the one that the client has asked has the last word.
+        let lines: Vec<_> = headers.get_all(header::FORWARDED).iter().collect();
+        for element in lines.iter().rev().flat_map(|line| read(line).into_iter().rev()) {
+            asked.hear(element.proto, element.host);
+            if !element.node.is_some_and(|node| config.trusts(node)) {
+                break;
+            }
+        }
+        asked
+    }
+
+    fn hear(&mut self, scheme: Option<Cow<'a, str>>, host: Option<Cow<'a, str>>) {
+        match scheme {
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => self.scheme = RedirectScheme::Https,
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => self.scheme = RedirectScheme::Http,
+            _ => {}
+        }
+        if let Some(host) = host.filter(|host| is_authority(host.as_bytes())) {
+            self.host = host;
+        }
+    }
+}
+
+/// The scheme of our client's own connection.
+fn spoken(connection: &ClientConnection) -> RedirectScheme {
+    if connection.tls().is_some() { RedirectScheme::Https } else { RedirectScheme::Http }
+}
+
+/// The last entry of a list: the one that our peer has written, if others before it have left theirs.
+fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let line = headers.get_all(name).iter().next_back()?;
+    line.to_str().ok()?.rsplit(',').next().map(|entry| Cow::Borrowed(entry.trim()))
 }
 
 /// Of a chain from its right end.
@@ -49,35 +108,57 @@ fn address(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// The `for` of each element of a `Forwarded` line (RFC 7239, section 4): `None` where it is missing, `unknown` or obfuscated. Nothing
-/// for a line that breaks the grammar.
-fn nodes(line: &[u8]) -> Option<Vec<Option<IpAddr>>> {
+/// What an element of a `Forwarded` line says (RFC 7239, section 4).
+#[derive(Debug, Default)]
+struct Element<'a> {
+    /// It has a `for`; and that is an address, neither `unknown` nor obfuscated.
+    named: bool,
+    node: Option<IpAddr>,
+    host: Option<Cow<'a, str>>,
+    proto: Option<Cow<'a, str>>,
+}
+
+/// The elements of a line. One that breaks the grammar says nothing, and nothing that stands left of it counts.
+fn read(line: &HeaderValue) -> Vec<Element<'_>> {
+    elements(line.as_bytes()).unwrap_or_else(|| vec![Element::default()])
+}
+
+/// `None` for a line that breaks the grammar.
+fn elements(line: &[u8]) -> Option<Vec<Element<'_>>> {
     let mut rest = std::str::from_utf8(line).ok()?.trim_start_matches(BLANKS);
-    let (mut nodes, mut named) = (vec![None], false);
+    let mut elements = vec![Element::default()];
     loop {
         let name = rest.find(|c| !is_token(c)).unwrap_or(rest.len());
         if name > 0 {
             let (value, after) = value(rest[name..].strip_prefix('=')?)?;
-            if rest[..name].eq_ignore_ascii_case("for") {
-                // Section 4: no parameter occurs twice in an element.
-                if std::mem::replace(&mut named, true) {
-                    return None;
-                }
-                *nodes.last_mut()? = address(&value);
-            }
+            elements.last_mut()?.take(&rest[..name], value)?;
             rest = after;
         }
         rest = rest.trim_start_matches(BLANKS);
         match rest.bytes().next() {
-            None => return Some(nodes),
+            None => return Some(elements),
             Some(b';') => {}
-            Some(b',') => {
-                nodes.push(None);
-                named = false;
-            }
+            Some(b',') => elements.push(Element::default()),
             Some(_) => return None,
         }
         rest = rest[1..].trim_start_matches(BLANKS);
+    }
+}
+
+impl<'a> Element<'a> {
+    /// `None`: the parameter is there already, which breaks the grammar (section 4).
+    fn take(&mut self, name: &str, value: Cow<'a, str>) -> Option<()> {
+        let again = if name.eq_ignore_ascii_case("for") {
+            self.node = address(&value);
+            std::mem::replace(&mut self.named, true)
+        } else if name.eq_ignore_ascii_case("host") {
+            self.host.replace(value).is_some()
+        } else if name.eq_ignore_ascii_case("proto") {
+            self.proto.replace(value).is_some()
+        } else {
+            false
+        };
+        (!again).then_some(())
     }
 }
 
@@ -168,7 +249,10 @@ fn tell_x(headers: &mut HeaderMap, connection: &ClientConnection, trusted: bool)
     let chained = trusted && headers.contains_key(&X_FORWARDED_FOR);
     append(headers, &X_FORWARDED_FOR, connection.forwarded_for(), chained);
     if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
-        let scheme = if connection.tls().is_some() { &HTTPS } else { &HTTP };
+        let scheme = match spoken(connection) {
+            RedirectScheme::Https => &HTTPS,
+            RedirectScheme::Http => &HTTP,
+        };
         headers.insert(&X_FORWARDED_PROTO, scheme.clone());
     }
     if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
@@ -202,7 +286,10 @@ fn element(connection: &ClientConnection, host: Option<&HeaderValue>) -> HeaderV
         true => format!(";host={host}"),
         false => format!(";host=\"{host}\""),
     });
-    let scheme = if connection.tls().is_some() { "https" } else { "http" };
+    let scheme = match spoken(connection) {
+        RedirectScheme::Https => "https",
+        RedirectScheme::Http => "http",
+    };
     let element = format!("for={peer}{};proto={scheme}", host.unwrap_or_default());
     HeaderValue::try_from(element).expect("made of field values")
 }
@@ -211,9 +298,16 @@ fn element(connection: &ClientConnection, host: Option<&HeaderValue>) -> HeaderV
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Option<Vec<String>> {
+    fn nodes(line: &str) -> Option<Vec<String>> {
         let text = |node: Option<IpAddr>| node.map_or_else(|| "-".to_owned(), |address| address.to_string());
-        Some(nodes(line.as_bytes())?.into_iter().map(text).collect())
+        Some(elements(line.as_bytes())?.into_iter().map(|element| text(element.node)).collect())
+    }
+
+    #[test]
+    fn an_element_says_what_was_asked_and_of_whom() {
+        let line = b"for=10.0.0.1;Host=\"a.test:81\";proto=https, by=x;proto=http;host=b.test";
+        let said: Vec<_> = elements(line).unwrap().into_iter().map(|e| (e.proto.unwrap(), e.host.unwrap())).collect();
+        assert_eq!(said, [("https".into(), "a.test:81".into()), ("http".into(), "b.test".into())]);
     }
 
     #[test]
@@ -231,22 +325,31 @@ mod tests {
             ("for=\"1\\92.0.2.43\"", &["192.0.2.43"]),
             (";;for=10.0.0.1;", &["10.0.0.1"]),
         ] {
-            assert_eq!(read(line).unwrap(), expected, "{line}");
+            assert_eq!(nodes(line).unwrap(), expected, "{line}");
         }
     }
 
     #[test]
     fn a_comma_in_quotes_hides_no_element_and_makes_none() {
-        assert_eq!(read("host=\"a,for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
-        assert_eq!(read("host=\"a\\\",for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
+        assert_eq!(nodes("host=\"a,for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
+        assert_eq!(nodes("host=\"a\\\",for=6.6.6.6\";for=10.0.0.1").unwrap(), ["10.0.0.1"]);
     }
 
     #[test]
     fn a_line_that_breaks_the_grammar_says_nothing() {
-        for line in
-            ["for", "for=", "for=\"1", "for=1.1.1.1 for=2.2.2.2", "for=1.1.1.1;for=2.2.2.2", "=x", "for=\"\\", "for=é"]
-        {
-            assert_eq!(nodes(line.as_bytes()), None, "{line}");
+        for line in [
+            "for",
+            "for=",
+            "for=\"1",
+            "for=1.1.1.1 for=2.2.2.2",
+            "for=1.1.1.1;for=2.2.2.2",
+            "=x",
+            "for=\"\\",
+            "for=é",
+            "host=a;host=a",
+            "proto=http;Proto=http",
+        ] {
+            assert_eq!(nodes(line), None, "{line}");
         }
     }
 }

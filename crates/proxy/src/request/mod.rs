@@ -16,6 +16,7 @@ mod target;
 mod upgrade;
 mod websocket;
 
+pub(crate) use chain::Asked;
 pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
 pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_interim, prepare_response};

@@ -122,7 +122,7 @@ fn check_host(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
 
 /// `host[:port]` in the strict sense: a name of letters, digits and `-._~`, or a v6 address in brackets. Userinfo, commas,
 /// slashes and controls are what makes two parsers disagree.
-fn is_authority(text: &[u8]) -> bool {
+pub(super) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = if text.first() == Some(&b'[') {
         let Some(end) = text.iter().position(|b| *b == b']') else { return false };
         let inside = std::str::from_utf8(&text[1..end]).unwrap_or("");
