@@ -40,7 +40,7 @@ pub struct EndpointSeries<'a> {
 
 /// Writes the families of routes. `listener` gives the name of a listener by the number that was counted; a number
 /// without a name (its listener is gone) is left out.
-pub fn routes<'a>(page: &mut Exposition, routes: &[Named<'_, RouteCells>], listener: impl Fn(u16) -> Option<&'a str>) {
+pub fn routes<'a>(page: &mut Exposition, routes: &[Named<'_, RouteCells>], listener: impl Fn(u64) -> Option<&'a str>) {
     page.family(&names::REQUESTS);
     for (route, cells) in routes {
         // Two numbers may have one name, when a listener was removed and came back: their counts are one series.
@@ -275,7 +275,7 @@ mod tests {
         let worker: PerWorker<WorkerCells> = PerWorker::new(2);
         for n in 0..2_u16 {
             let cell = route.cell(n.into());
-            cell.requests.inc(n, MethodLabel::Get, 200);
+            cell.requests.inc(n.into(), MethodLabel::Get, 200);
             cell.requests.inc(7, MethodLabel::Get, 200);
             cell.duration.observe(Duration::from_millis(3));
             cell.in_flight.add(if n == 0 { 3 } else { -1 });

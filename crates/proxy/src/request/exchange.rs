@@ -9,7 +9,7 @@ use crate::{
     connection::ClientConnection,
     error::{MalformedRequest, ProxyError},
     malformed,
-    snapshot::EndpointPart,
+    snapshot::{EndpointPart, ListenerNumber},
     worker::{LocalEndpoint, LocalSnapshot, Worker},
 };
 use evenkeel_balance::{HashKey, InFlight};
@@ -168,8 +168,9 @@ impl Exchange {
         self.trusts_peer
     }
 
-    pub(crate) fn listener_id(&self) -> u16 {
-        self.connection.as_ref().map_or(u16::MAX, |connection| connection.listener().part.id)
+    /// By which listener it came, if by any.
+    pub(crate) fn listener(&self) -> Option<ListenerNumber> {
+        self.connection.as_ref().map(|connection| connection.listener().part.number)
     }
 
     /// What the same client has in common over its requests.
@@ -425,7 +426,8 @@ impl Drop for Exchange {
         }
         let took = self.begun.elapsed();
         let cells = self.cells();
-        cells.requests.inc(self.listener_id(), self.method, self.status);
+        let listener = self.listener().unwrap_or(ListenerNumber::NONE);
+        cells.requests.inc(listener.get(), self.method, self.status);
         // For how long a tunnel lives says nothing about how long its client waited: that was over with the 101.
         let waited = if matches!(self.scope, Scope::Tunnel(_)) { self.head.unwrap_or(took) } else { took };
         cells.duration.observe(waited);

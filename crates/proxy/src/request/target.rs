@@ -196,7 +196,7 @@ pub(crate) fn find_route(request: &Request<Body>, exchange: &Exchange) -> Option
         path,
         method: request.method(),
         headers: request.headers(),
-        listener: exchange.listener_id(),
+        listener: exchange.listener(),
     })
 }
 

@@ -6,6 +6,7 @@
 //! Keys that a client chooses are hashed with the standard library's keyed hash, so nobody can make them collide.
 
 use super::predicate::Predicate;
+use crate::snapshot::ListenerNumber;
 use evenkeel_model::{HostPattern, PathMatch, Route};
 use http::{HeaderMap, Method};
 use std::{collections::HashMap, sync::Arc};
@@ -22,8 +23,8 @@ pub(crate) struct Question<'a> {
     pub(crate) path: &'a str,
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
-    /// The listener's number, see `ListenerPart::id`.
-    pub(crate) listener: u16,
+    /// The listener by which it came, if by any.
+    pub(crate) listener: Option<ListenerNumber>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub(crate) struct RouteTable {
 
 impl RouteTable {
     /// `listener` tells the number of a listener by its name.
-    pub(crate) fn new(routes: &[Route], listener: impl Fn(&str) -> Option<u16>) -> Self {
+    pub(crate) fn new(routes: &[Route], listener: impl Fn(&str) -> Option<ListenerNumber>) -> Self {
         let mut table = Self::default();
         for (index, route) in routes.iter().enumerate() {
             let index = RouteIndex::try_from(index).expect("fewer than four billion routes");

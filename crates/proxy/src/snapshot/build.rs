@@ -4,7 +4,7 @@
 //! (a busy port) leaves no trace.
 
 use super::{
-    parts::{EndpointPart, ListenerPart, RoutePart, Snapshot, UpstreamPart},
+    parts::{EndpointPart, ListenerNumber, ListenerPart, RoutePart, Snapshot, UpstreamPart},
     tcp::TcpPart,
 };
 use crate::{TlsOwner, route::RouteTable};
@@ -17,14 +17,7 @@ use evenkeel_net::{
 };
 use evenkeel_telemetry::PerWorker;
 use http::HeaderName;
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering::Relaxed},
-    },
-    time::SystemTime,
-};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 /// Why a configuration cannot become a snapshot. `evenkeel-config` finds these earlier and with their place; an embedder that
 /// fills the model by hand learns them here.
@@ -67,10 +60,6 @@ pub enum BuildError {
     Tls(Vec<(TlsOwner, TlsProblem)>),
 }
 
-/// Numbers for listeners in metrics. A name that goes and comes back gets another one; after 65536 of them numbers repeat, and so may
-/// labels of counters, never routes of a living listener.
-static NEXT_LISTENER: AtomicU16 = AtomicU16::new(0);
-
 impl Snapshot {
     /// Builds what `config` says; parts that continue are taken from `previous`. `workers` is the number of threads that serve. Reads the
     /// certificates that it names: not for a worker's thread.
@@ -79,15 +68,17 @@ impl Snapshot {
     /// [`BuildError`].
     pub fn build(config: Config, workers: usize, previous: Option<&Self>) -> Result<Self, BuildError> {
         let before = Before::new(previous);
-        let listeners: Box<[_]> = config.listeners.iter().map(|l| before.listener(&l.name, workers)).collect();
+        let mut next = previous.map_or(ListenerNumber::FIRST, |previous| previous.next_listener);
+        let listeners: Box<[_]> =
+            config.listeners.iter().map(|l| before.listener(&l.name, &mut next, workers)).collect();
         let (tls, upstream_tls) = tls(&config, &before, previous)?;
         let settings = config.upstreams.iter().zip(&upstream_tls);
         let upstreams: Box<[_]> =
             settings.map(|(u, tls)| before.upstream(u, tls.as_ref().map(ClientReady::client), workers)).collect();
         let routes = routes(&config, &before, workers)?;
         let tcp = tcp(&config, previous, workers)?;
-        let numbers: HashMap<&str, u16> =
-            listeners.iter().map(|listener| (listener.name.as_str(), listener.id)).collect();
+        let numbers: HashMap<&str, ListenerNumber> =
+            listeners.iter().map(|listener| (listener.name.as_str(), listener.number)).collect();
         let table = RouteTable::new(&config.routes, |name| numbers.get(name).copied());
         let no_route = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.no_route));
         let malformed = previous.map_or_else(|| Arc::new(PerWorker::new(workers)), |p| Arc::clone(&p.malformed));
@@ -105,6 +96,7 @@ impl Snapshot {
             upstreams,
             upstream_tls,
             workers,
+            next_listener: next,
         })
     }
 
@@ -243,10 +235,10 @@ impl<'a> Before<'a> {
         }
     }
 
-    fn listener(&self, name: &ListenerName, workers: usize) -> Arc<ListenerPart> {
+    fn listener(&self, name: &ListenerName, next: &mut ListenerNumber, workers: usize) -> Arc<ListenerPart> {
         let fresh = || {
-            let id = NEXT_LISTENER.fetch_add(1, Relaxed);
-            Arc::new(ListenerPart { name: name.clone(), id, cells: Arc::new(PerWorker::new(workers)) })
+            let number = std::mem::replace(next, next.next());
+            Arc::new(ListenerPart { name: name.clone(), number, cells: Arc::new(PerWorker::new(workers)) })
         };
         self.listeners.get(name).map_or_else(fresh, |part| Arc::clone(part))
     }

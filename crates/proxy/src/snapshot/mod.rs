@@ -6,5 +6,6 @@ mod scrape;
 mod tcp;
 
 pub use build::BuildError;
+pub(crate) use parts::ListenerNumber;
 pub use parts::{EndpointPart, ListenerPart, Snapshot, UpstreamPart};
 pub(crate) use tcp::{TcpPart, TcpTarget};

@@ -39,14 +39,35 @@ pub struct Snapshot {
     /// In the order of `upstreams`: TLS of those that have it.
     pub(crate) upstream_tls: Box<[Option<ClientReady>]>,
     pub(crate) workers: usize,
+    /// For the first new listener of the snapshot after this one. Kept here and not in a static: a change that is refused uses no number.
+    pub(crate) next_listener: ListenerNumber,
+}
+
+/// What routes and counters know a listener by. A proxy never gives a number twice, so a route for one listener alone cannot come to hold
+/// for another one, however late a connection of the first ends. Wide enough that it never runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerNumber(u64);
+
+impl ListenerNumber {
+    pub(crate) const FIRST: Self = Self(1);
+    /// What is counted for requests that came by no listener.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// As counters have it.
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// A listener as the workers see it.
 #[derive(Debug)]
 pub struct ListenerPart {
     pub(crate) name: ListenerName,
-    /// In metrics: a number that stays with the name as long as the process lives.
-    pub(crate) id: u16,
+    pub(crate) number: ListenerNumber,
     pub(crate) cells: Arc<PerWorker<ListenerCells>>,
 }
 

@@ -13,7 +13,8 @@ impl Snapshot {
     pub fn scrape(&self, page: &mut Exposition) {
         let mut routes = vec![("", &*self.no_route)];
         routes.extend(self.routes.iter().map(|part| (part.name.as_str(), &*part.cells)));
-        let listener = |id: u16| self.listeners.iter().find(|part| part.id == id).map(|part| part.name.as_str());
+        let listener =
+            |number: u64| self.listeners.iter().find(|part| part.number.get() == number).map(|part| part.name.as_str());
         scrape::routes(page, &routes, listener);
 
         let upstreams: Vec<_> = self.upstreams.iter().map(|part| (part.settings.name.as_str(), &*part.cells)).collect();

@@ -13,7 +13,7 @@ pub(crate) fn unparsed(connection: &ClientConnection, status: u16, reason: Reaso
     let worker = connection.worker();
     let snapshot = worker.snapshot();
     let cells = snapshot.shared().no_route.cell(worker.id);
-    cells.requests.inc(connection.listener().part.id, MethodLabel::Other, status);
+    cells.requests.inc(connection.listener().part.number.get(), MethodLabel::Other, status);
     cells.local(reason).inc();
     let id = worker.random().next_u64();
     if worker.logs() {

@@ -28,7 +28,7 @@ pub struct RequestTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestCount {
     /// The listener's number, as the writer gave it.
-    pub listener: u16,
+    pub listener: u64,
     /// The request's method.
     pub method: MethodLabel,
     /// The status code that the client saw.
@@ -53,7 +53,7 @@ struct Slot {
 impl RequestTable {
     /// One more. Allocates only when a combination is new and its places are taken.
     #[inline]
-    pub fn inc(&self, listener: u16, method: MethodLabel, code: u16) {
+    pub fn inc(&self, listener: u64, method: MethodLabel, code: u16) {
         let key = pack(listener, method, code);
         let mut block = &self.first;
         loop {
@@ -100,16 +100,21 @@ impl Block {
     }
 }
 
+/// Numbers of listeners that are counted apart: as many as no process comes to have, one after the other, in a thousand years.
+const LISTENER_BITS: u32 = 40;
+
 /// A combination as one number, never 0.
-const fn pack(listener: u16, method: MethodLabel, code: u16) -> u64 {
-    1 << 40 | (method as u64) << 32 | (listener as u64) << 16 | code as u64
+const fn pack(listener: u64, method: MethodLabel, code: u16) -> u64 {
+    let listener = listener & ((1 << LISTENER_BITS) - 1);
+    1 << 63 | (method as u64) << (16 + LISTENER_BITS) | listener << 16 | code as u64
 }
 
 fn unpack(key: u64, count: u64) -> Option<RequestCount> {
-    let [_, _, used, method, l1, l0, c1, c0] = key.to_be_bytes();
-    let method = *MethodLabel::ALL.get(usize::from(method))?;
-    let (listener, code) = (u16::from_be_bytes([l1, l0]), u16::from_be_bytes([c1, c0]));
-    (used != 0).then_some(RequestCount { listener, method, code, count })
+    let [top, l4, l3, l2, l1, l0, c1, c0] = key.to_be_bytes();
+    let method = *MethodLabel::ALL.get(usize::from(top & 0x7f))?;
+    let listener = u64::from_be_bytes([0, 0, 0, l4, l3, l2, l1, l0]);
+    let code = u16::from_be_bytes([c1, c0]);
+    (key != 0).then_some(RequestCount { listener, method, code, count })
 }
 
 #[cfg(test)]
@@ -145,13 +150,15 @@ mod tests {
         assert_eq!(table.iter().map(|line| line.count).sum::<u64>(), combinations().count() as u64);
     }
 
-    fn combinations() -> impl Iterator<Item = (u16, MethodLabel, u16)> {
-        MethodLabel::ALL.into_iter().flat_map(|method| (100..300).map(move |code| (code % 3, method, code)))
+    fn combinations() -> impl Iterator<Item = (u64, MethodLabel, u16)> {
+        MethodLabel::ALL
+            .into_iter()
+            .flat_map(|method| (100..300).map(move |code| (u64::from(code % 3) << 30, method, code)))
     }
 
     proptest! {
         #[test]
-        fn a_table_counts_as_a_map_would(requests in prop::collection::vec((any::<u16>(), 0..MethodLabel::COUNT, any::<u16>()), 0..200)) {
+        fn a_table_counts_as_a_map_would(requests in prop::collection::vec((0..1_u64 << LISTENER_BITS, 0..MethodLabel::COUNT, any::<u16>()), 0..200)) {
             let (table, mut map) = (RequestTable::default(), HashMap::new());
             for (listener, method, code) in requests {
                 let method = MethodLabel::ALL[method];

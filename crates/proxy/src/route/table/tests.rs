@@ -23,11 +23,16 @@ fn find(table: &RouteTable, host: &str, path: &str) -> Option<u32> {
 }
 
 fn find_with(table: &RouteTable, host: &str, path: &str, method: &Method, headers: &HeaderMap) -> Option<u32> {
-    table.find(Question { host, path, method, headers, listener: 0 })
+    table.find(Question { host, path, method, headers, listener: None })
+}
+
+/// The n-th number that is given.
+fn number(n: usize) -> Option<ListenerNumber> {
+    std::iter::successors(Some(ListenerNumber::FIRST), |number| Some(number.next())).nth(n)
 }
 
 fn table(routes: &[Route]) -> RouteTable {
-    RouteTable::new(routes, |name| name.strip_prefix('l')?.parse().ok())
+    RouteTable::new(routes, |name| number(name.strip_prefix('l')?.parse().ok()?))
 }
 
 #[test]
@@ -112,6 +117,7 @@ fn a_route_may_be_for_some_listeners_only() {
     let table = table(&routes);
     let headers = HeaderMap::new();
     let question = |listener| Question { host: "h", path: "/", method: &Method::GET, headers: &headers, listener };
-    assert_eq!(table.find(question(7)), Some(0));
-    assert_eq!(table.find(question(0)), None);
+    assert_eq!(table.find(question(number(7))), Some(0));
+    assert_eq!(table.find(question(number(0))), None);
+    assert_eq!(table.find(question(None)), None, "nor for a request that came by none");
 }
