@@ -10,6 +10,7 @@ mod endpoints;
 mod faults;
 mod floods;
 mod grpc;
+mod heads;
 mod hostile_endpoints;
 mod life;
 mod memory;

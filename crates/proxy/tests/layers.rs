@@ -150,6 +150,33 @@ async fn a_layer_may_answer_itself_and_may_change_what_passes() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_layer_to_head_says_the_length_of_that_to_get_and_a_204_has_none() {
+    let origin = Origin::http1().start().await;
+    let settings = config(&text(&origin));
+    let proxy = Running::start(move || {
+        let own = |_: ProxyService| {
+            service_fn(async |request: Request<Body>| {
+                let mut own = Response::new(Body::from("from the layer".to_owned()));
+                if request.uri().path() == "/204" {
+                    *own.status_mut() = StatusCode::NO_CONTENT;
+                    own.headers_mut().insert("content-length", HeaderValue::from(14));
+                }
+                Ok(own)
+            })
+        };
+        builder(settings, 1).layer(own).run()
+    })
+    .await;
+    let mut wire = proxy.wire().await;
+
+    for (method, path, length) in [("GET", "/", Some("14")), ("HEAD", "/", Some("14")), ("GET", "/204", None)] {
+        wire.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let answer = wire.response_to(method).await;
+        assert_eq!(answer.header("content-length"), length, "{method} {path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_layer_that_takes_a_101_away_opens_no_tunnel() {
     let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let origin = RawOrigin::start(Script::new().reads_head().sends(switch).stalls()).await;

@@ -100,6 +100,19 @@ impl Body {
         Self::of(Kind::Switched(Box::new(endpoint)))
     }
 
+    /// Takes all content off an answer that ends with its head: to HEAD, or with a status that has none. The answer is complete by that.
+    pub(crate) fn ends_with_head(&mut self) {
+        match &mut self.kind {
+            Kind::Full(_) => self.kind = Kind::Empty,
+            // A stream of HTTP/2 may end in a frame behind the head, which is not waited for.
+            Kind::Download(download) if !download.is_end_stream() => {
+                download.complete();
+                self.kind = Kind::Empty;
+            }
+            Kind::Empty | Kind::Upload(_) | Kind::Download(_) | Kind::Switched(_) => {}
+        }
+    }
+
     /// Leaves what follows a 101 to the client's connection, which opens the tunnel once the 101 is written.
     pub(crate) fn open_tunnel(&mut self) {
         if let Some(tunnel) = self.take_tunnel()

@@ -5,7 +5,7 @@
 
 use super::{client::ClientConnection, stream_tunnel, streams::Offer};
 use crate::body::{Body, Incoming};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use std::{
@@ -88,6 +88,7 @@ pin_project! {
         #[pin]
         answer: Answer<S>,
         turn: Option<Turn>,
+        to_head: bool,
     }
 }
 
@@ -105,13 +106,14 @@ impl<S: Service<Request<Body>> + Clone> Answering<S> {
     // A request is hundreds of bytes to move: where this is not a call, it is built where it stays.
     #[inline(always)]
     pub(super) fn begin(service: &S, request: Request<Body>, turn: Turn) -> Self {
+        let to_head = *request.method() == Method::HEAD;
         let mut service = service.clone();
         // Whoever is not ready here is asked again by `Oneshot`, with a waker.
         let answer = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Answer::Asked { answer: service.call(request) },
             Poll::Ready(Err(_)) | Poll::Pending => Answer::Waits { answer: Box::pin(Oneshot::new(service, request)) },
         };
-        Self { answer, turn: Some(turn) }
+        Self { answer, turn: Some(turn), to_head }
     }
 }
 
@@ -130,7 +132,10 @@ where
         if this.turn.as_ref().is_some_and(|turn| turn.connection.is_client_gone()) {
             return Poll::Ready(Err(Gone));
         }
-        // Outside of every layer: only what is really told to the client opens a tunnel.
+        // Outside of every layer: these are the answers that the client gets.
+        if *this.to_head || has_no_content(response.status()) {
+            without_content(&mut response);
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             response.body_mut().open_tunnel();
         } else if let Some(stream) = this.turn.as_ref().and_then(Turn::switches)
@@ -144,5 +149,23 @@ where
         }
         response.body_mut().carries(this.turn.take());
         Poll::Ready(Ok(response))
+    }
+}
+
+/// Whether an answer with this status ends with its head, whatever was asked (RFC 9112, section 6.3, rule 1).
+pub(super) fn has_no_content(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Leaves the head of an answer, with the length that a GET would be told (RFC 9110, section 9.3.2). hyper would write the rest in HTTP/2.
+fn without_content(response: &mut Response<Body>) {
+    let length = response.body().full().map(|content| content.len());
+    response.body_mut().ends_with_head();
+    let status = response.status();
+    if status == StatusCode::NO_CONTENT {
+        // RFC 9110, section 8.6.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    } else if let Some(length) = length.filter(|_| !has_no_content(status)) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }
 }

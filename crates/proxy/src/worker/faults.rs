@@ -22,8 +22,9 @@ pub(crate) fn unparsed(connection: &ClientConnection, status: u16, reason: Reaso
     id
 }
 
-/// The same, and what HTTP/1.1 says about it: the last answer of its connection, like any of our own (`request::respond`).
-pub(crate) fn answered(connection: &ClientConnection, status: StatusCode, reason: Reason) -> Vec<u8> {
+/// The same, and what HTTP/1.1 says about it: the last answer of its connection, like any of our own (`request::respond`). Of one that is
+/// `to_head` only the head is sent.
+pub(crate) fn answered(connection: &ClientConnection, status: StatusCode, reason: Reason, to_head: bool) -> Vec<u8> {
     let id = unparsed(connection, status.as_u16(), reason);
     let (phrase, reason_name) = (status.canonical_reason().unwrap_or(""), reason.as_str());
     let text = format!("{} {phrase}\nreason: {reason_name}\nrequest: {id:016x}\n", status.as_str());
@@ -39,6 +40,8 @@ pub(crate) fn answered(connection: &ClientConnection, status: StatusCode, reason
     answer.extend_from_slice(b"date: ");
     answer.extend_from_slice(&connection.worker().date());
     answer.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
-    answer.extend_from_slice(text.as_bytes());
+    if !to_head {
+        answer.extend_from_slice(text.as_bytes());
+    }
     answer
 }

@@ -3,9 +3,10 @@
 use crate::{
     body::Body,
     codec::{self, Framing, Output},
+    connection::turn::has_no_content,
     request::lists,
 };
-use http::{Response, StatusCode, Version, header};
+use http::{Response, Version, header};
 use http_body::Body as _;
 
 /// What of a request decides over the form of its answer.
@@ -80,8 +81,7 @@ struct Found {
 fn frame(response: &Response<Body>, body: &Body, asked: Asked, told: Option<u64>, bytes: &mut Vec<u8>) -> Framing {
     let status = response.status();
     // RFC 9112, section 6.3, rule 1.
-    if asked.to_head || status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-    {
+    if asked.to_head || has_no_content(status) {
         return Framing::None;
     }
     let exact = body.size_hint().exact();

@@ -162,5 +162,7 @@ fn judge(fault: HeadFault) -> (StatusCode, Reason) {
 
 /// Answers what never was a request, and looks at nothing that follows.
 async fn refuse(status: StatusCode, reason: Reason, wire: &Wire, connection: &ClientConnection) {
-    close(&faults::answered(connection, status, reason), true, wire).await;
+    // What can be read of it is its method; an answer to HEAD has no content (RFC 9110, section 9.3.2).
+    let to_head = wire.unread().trim_ascii_start().starts_with(b"HEAD ");
+    close(&faults::answered(connection, status, reason, to_head), true, wire).await;
 }
