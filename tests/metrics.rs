@@ -252,3 +252,26 @@ async fn origin() -> Origin {
     let large = Answer::text(vec![b'x'; 300_000]);
     Origin::http1().at("/slow", slow).at("/large", large).start().await
 }
+
+#[tokio::test]
+async fn what_is_answered_as_configured_has_the_fault_policy() {
+    let more = "[[routes]]\npath = \"/fixed\"\nfilters = [{ fixed_response = { status = 503 } }]\n\
+                [[routes]]\npath = \"/moved\"\nfilters = [{ redirect = { scheme = \"https\" } }]\n";
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_upstream(&origin).route("path = \"/site\"").more(more).access_log().start().await;
+    let client = proxy.client();
+    // Any client can write such a field.
+    let via = "1.1 evenkeel, ".repeat(8) + "1.1 x";
+
+    for (path, via) in [("/fixed", "1.1 x"), ("/moved", "1.1 x"), ("/nowhere", "1.1 x"), ("/site", via.as_str())] {
+        client.get(path).header("via", via).send().await;
+    }
+
+    let log = proxy.access_log_with(4).await;
+    let faults: Vec<_> = log.iter().map(|line| line["fault"].as_str().unwrap_or_default()).collect();
+    assert_eq!(faults, ["policy", "policy", "client", "client"]);
+    proxy.counts_local("filter", 2).await;
+    let metrics = proxy.metrics().await;
+    let local = |fault| metrics.sum("evenkeel_responses_local_total", &[("fault", fault)]);
+    assert_eq!((local("policy"), local("client"), local("us")), (2.0, 2.0, 0.0));
+}

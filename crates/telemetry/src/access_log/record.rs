@@ -54,7 +54,7 @@ pub struct Answer {
     pub grpc_status: Option<u8>,
     /// Why the answer came from us, or how a session ended; empty if it came from an endpoint, or ended in order.
     pub reason: &'static str,
-    /// Whose fault that was: `client`, `us` or `upstream`; empty without a reason.
+    /// Whose fault that was: `client`, `upstream`, `policy` (as configured) or `us`; empty without a reason.
     pub fault: &'static str,
     /// Bytes of its body that were sent.
     pub bytes: u64,

@@ -286,7 +286,8 @@ impl SessionResult {
                 Fault::Client.as_str()
             }
             Self::UpstreamReset | Self::NoEndpoint | Self::ConnectFailed => Fault::Upstream.as_str(),
-            Self::Stopped | Self::Internal => Fault::Us.as_str(),
+            Self::Stopped => Fault::Policy.as_str(),
+            Self::Internal => Fault::Us.as_str(),
         }
     }
 }

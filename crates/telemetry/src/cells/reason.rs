@@ -75,7 +75,9 @@ label_set! {
 pub enum Fault {
     /// The client.
     Client,
-    /// We, or the one who configured us.
+    /// No fault: it was answered or ended as the file asks.
+    Policy,
+    /// We: no request and no configuration should lead to it.
     Us,
     /// The upstream.
     Upstream,
@@ -87,6 +89,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::Policy => "policy",
             Self::Us => "us",
             Self::Upstream => "upstream",
         }
@@ -113,6 +116,8 @@ impl Reason {
             | Self::Misdirected
             | Self::UpgradeRefused
             | Self::LastHop
+            // Any client can write a `Via` that says so, and what any client can cause must not look like a fault of ours.
+            | Self::Loop
             | Self::TunnelIdle => Fault::Client,
             Self::NoEndpoint
             | Self::ConnectFailed
@@ -124,7 +129,8 @@ impl Reason {
             | Self::UpstreamTooSlow
             | Self::UpstreamReset
             | Self::UpstreamProtocol => Fault::Upstream,
-            Self::Loop | Self::Filter | Self::Stopped | Self::Internal => Fault::Us,
+            Self::Filter | Self::Stopped => Fault::Policy,
+            Self::Internal => Fault::Us,
         }
     }
 }
@@ -138,5 +144,12 @@ mod tests {
     fn no_two_reasons_share_a_name() {
         let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Reason::COUNT);
+    }
+
+    #[test]
+    fn only_what_should_never_happen_is_a_fault_of_ours() {
+        let of = |fault| Reason::ALL.into_iter().filter(|reason| reason.fault() == fault).collect::<Vec<_>>();
+        assert_eq!(of(Fault::Us), [Reason::Internal]);
+        assert_eq!(of(Fault::Policy), [Reason::Filter, Reason::Stopped]);
     }
 }
