@@ -6,6 +6,7 @@ mod announced;
 mod choosing;
 mod crumbs;
 mod drain;
+mod early_answers;
 mod endpoints;
 mod faults;
 mod floods;

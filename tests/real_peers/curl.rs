@@ -100,6 +100,25 @@ async fn uploads_of_every_kind_arrive_whole() {
     }
 }
 
+/// An answer that was followed at once by a reset of the upload was lost: `curl: (92) HTTP/2 stream 1 was not closed cleanly`.
+#[tokio::test]
+async fn an_early_answer_to_an_upload_over_http_2_is_read() {
+    let Some(program) = curl_with_http2().await else { return };
+    let (_authority, _origin, builder) = site().await;
+    let refuses =
+        "[[routes]]\npath = \"/refused\"\n[[routes.filters]]\nfixed_response = { status = 403, body = \"no\" }\n";
+    let proxy = builder.top("limits.body_max = \"1MiB\"").more(refuses).start().await;
+    write(proxy.folder(), "body", vec![b'x'; 10_000_000]);
+    let from = format!("@{}", file(&proxy, "body"));
+
+    for _ in 0..10 {
+        for (path, status) in [("/", 413), ("/refused", 403)] {
+            let said = curl(&program, &proxy, "https", path, &["--http2", "--data-binary", &from]).await;
+            said.ends_with(&format!("{status} 2"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_upload_waits_for_the_100_and_is_not_made_when_it_is_refused() {
     let Some(program) = program("curl") else { return };

@@ -253,6 +253,19 @@ impl Upload {
         self.fail(if left == Some(Duration::ZERO) { Fault::TooSlow } else { Fault::Stalled })
     }
 
+    /// Whether its client may still send some of it that nobody asks for, and wait with its answer unread until it is sent. Not one that takes
+    /// too long over it.
+    pub(crate) fn goes_on(&self) -> bool {
+        let waited_for = matches!(self.0.fault.get(), None | Some(Fault::TooLarge));
+        waited_for && !self.0.ended.get() && !self.0.incoming.borrow().is_end_stream()
+    }
+
+    /// Discards the next part; how many bytes that were. `None`: it has ended, in one way or another.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let part = std::task::ready!(self.0.incoming.borrow_mut().poll_frame(cx));
+        Poll::Ready(part.and_then(Result::ok).map(|frame| frame.data_ref().map_or(0, |data| data.len() as u64)))
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         self.0.again.borrow().is_none() && self.0.incoming.borrow().is_end_stream()
     }

@@ -7,6 +7,7 @@
 use super::{
     client::{ClientConnection, Stage},
     io::ClientIo,
+    leftover::Leftover,
     streams::{Offer, Streams},
     turn::{Answering, Gone, Turn},
 };
@@ -267,13 +268,14 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawner {
             taken: 0,
             pace: Pace::default(),
             stall: None,
+            leftover: None,
             connection,
         });
     }
 }
 
 pin_project! {
-    /// The task of one stream. It ends one whose client takes nothing of its answer for `timeouts.body_stall`, or too little for
+    /// The task of one stream, until its request and its answer have ended. It ends one whose client takes nothing of its answer for `timeouts.body_stall`, or too little for
     /// `timeouts.body_rate`, which neither `h2` nor hyper does: with a window of zero they wait for ever.
     struct Served<F> {
         #[pin]
@@ -282,6 +284,7 @@ pin_project! {
         taken: u64,
         pace: Pace,
         stall: Option<Timer>,
+        leftover: Option<Leftover>,
         connection: Rc<ClientConnection>,
     }
 }
@@ -291,12 +294,18 @@ impl<F: Future<Output = ()>> Future for Served<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        if let Some(leftover) = this.leftover {
+            return leftover.poll(cx);
+        }
         if let Some(future) = this.future.as_mut().as_pin_mut()
             && future.poll(cx).is_ready()
         {
             // One that was about to become a tunnel, and was reset before, has left this behind.
             drop(this.connection.streams().and_then(Streams::switches));
-            return Poll::Ready(());
+            // Its answer is accounted for now, whatever still comes.
+            this.future.set(None);
+            *this.leftover = this.offer.take().and_then(|offer| Leftover::of(&offer, this.connection));
+            return this.leftover.as_mut().map_or(Poll::Ready(()), |leftover| leftover.poll(cx));
         }
         let Some(offer) = this.offer else { return Poll::Pending };
         let (timeouts, now) = (this.connection.timeouts(), this.connection.worker().timers.now());

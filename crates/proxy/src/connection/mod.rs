@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod introduction;
 mod io;
+mod leftover;
 mod open;
 mod session;
 mod stream_tunnel;

@@ -4,10 +4,12 @@
 //! as gone at once, though it may still occupy an endpoint (CVE-2023-44487, CVE-2025-8671), so its own limit is not enough.
 
 use super::{frames::Frames, stream_tunnel::Sending};
+use crate::body::Upload;
 use evenkeel_telemetry::Http2Fault;
 use hyper::upgrade::OnUpgrade;
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     rc::Rc,
 };
 
@@ -24,12 +26,14 @@ pub(super) struct Streams {
 }
 
 /// What a stream's client has been offered of its answer, in bytes, and how much of it it has taken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Offer {
     offered: Cell<u64>,
     taken: Cell<u64>,
     /// Of an extended CONNECT.
     stream: RefCell<Option<OnUpgrade>>,
+    /// The body of its request, for what is left of it behind the answer.
+    upload: RefCell<Option<Upload>>,
 }
 
 impl Offer {
@@ -46,6 +50,14 @@ impl Offer {
         self.stream.take()
     }
 
+    pub(super) fn uploads(&self, upload: Upload) {
+        self.upload.replace(Some(upload));
+    }
+
+    pub(super) fn take_upload(&self) -> Option<Upload> {
+        self.upload.take()
+    }
+
     /// Bytes so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken.get()
@@ -54,6 +66,12 @@ impl Offer {
     /// Whether there is something that the client has not taken.
     pub(super) fn waits(&self) -> bool {
         self.taken.get() < self.offered.get()
+    }
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer").field("offered", &self.offered).field("taken", &self.taken).finish_non_exhaustive()
     }
 }
 

@@ -58,7 +58,11 @@ impl Turn {
     /// The body of the request whose turn it is.
     pub(super) fn body(&self, incoming: Incoming) -> Body {
         let limits = self.connection.worker().snapshot().shared().config().limits;
-        Body::upload(incoming, Rc::clone(&self.connection), limits.body_max.map(|max| max.0))
+        let body = Body::upload(incoming, Rc::clone(&self.connection), limits.body_max.map(|max| max.0));
+        if let (Some(offer), Some(upload)) = (&self.offer, body.as_upload()) {
+            offer.uploads(upload.clone());
+        }
+        body
     }
 
     /// The client has room for another part of its answer.

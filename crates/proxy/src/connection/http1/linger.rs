@@ -16,8 +16,8 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 /// How long bytes are waited for, each time and in all: what nginx takes (`lingering_timeout`, `lingering_time`).
-const QUIET_MAX: Duration = Duration::from_secs(5);
-const ALL_MAX: Duration = Duration::from_secs(30);
+pub(in crate::connection) const QUIET_MAX: Duration = Duration::from_secs(5);
+pub(in crate::connection) const ALL_MAX: Duration = Duration::from_secs(30);
 
 /// Ends a connection behind these last words. `lingers`: the client may still be sending.
 pub(super) async fn end(mut io: ClientIo, words: &[u8], lingers: bool, connection: &ClientConnection) {

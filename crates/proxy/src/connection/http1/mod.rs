@@ -16,4 +16,5 @@ pub(crate) use body::ClientBody;
 #[cfg(feature = "fuzzing")]
 pub(crate) use head::{Limits as HeadLimits, read as read_request_head};
 pub(super) use hints::Hints;
+pub(super) use linger::{ALL_MAX, QUIET_MAX};
 pub(super) use serve::serve;
