@@ -38,5 +38,6 @@ mod slow_clients;
 mod tcp;
 mod timeouts;
 mod tls;
+mod turns;
 mod unix;
 mod upgrades;

@@ -26,4 +26,5 @@ mod stuck;
 mod talk;
 mod tls;
 mod translation;
+mod turns;
 mod websocket;

@@ -38,8 +38,9 @@ pub(crate) struct Limits {
 /// An endpoint's answer on its way to a client.
 pub(crate) struct Download {
     source: Joined<Source>,
-    /// Set while we wait for bytes; a clock of its own only when there was a first wait.
+    /// Set while we wait for bytes; a clock of its own only when there was a first wait. And since when, on the worker's clock.
     stall: Option<Timer>,
+    waits_since: u64,
     stall_after: Duration,
     rate: Option<RateMin>,
     pace: Pace,
@@ -59,6 +60,7 @@ impl Download {
         Self {
             source: Joined::new(Source { coming, lease: Some(lease), broken: None }, join),
             stall: None,
+            waits_since: 0,
             stall_after: limits.stall,
             rate: limits.rate,
             pace: Pace::default(),
@@ -77,12 +79,7 @@ impl Download {
         }
         match self.source.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(stall) = &self.stall {
-                    stall.clear();
-                }
-                if let (Some(least), Some(data), Some(lease)) = (self.rate, frame.data_ref(), self.lease()) {
-                    self.pace.moved(least, lease.now(), data.len() as u64);
-                }
+                self.moves(&frame, exchange.as_deref());
                 if frame.is_data() {
                     if self.source.is_end_stream() {
                         self.complete();
@@ -115,22 +112,47 @@ impl Download {
         self.source.body().lease.as_ref()
     }
 
+    /// A part has come, for which its endpoint was waited for; and its client may have waited for it too.
+    fn moves(&self, frame: &Frame<Bytes>, exchange: Option<&Exchange>) {
+        if let Some(stall) = &self.stall {
+            stall.clear();
+        }
+        if let (Some(least), Some(data), Some(lease)) = (self.rate, frame.data_ref(), self.lease()) {
+            self.pace.not_before(exchange.map_or(0, Exchange::endpoint_since));
+            self.pace.moved(least, lease.now(), data.len() as u64);
+        }
+        if let Some(upload) = exchange.and_then(Exchange::upload) {
+            upload.answer_moves();
+        }
+    }
+
+    /// Nothing has come: wait no longer than the upstream allows, while it is the endpoint's turn. An endpoint that takes more and more of the
+    /// request does not stall, though its answer rests, and one that has taken all that its client has sent is not the one to be waited for.
     fn poll_stall(
         &mut self,
         cx: &Context<'_>,
         exchange: Option<&mut Exchange>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = &self.source.body().lease else { return Poll::Pending };
+        let now = lease.now();
+        let turn = exchange.as_deref().map_or(0, Exchange::endpoint_since);
+        self.pace.not_before(turn);
+        let left = self.rate.map(|least| self.pace.waits(least, now));
+        let limit = left.map_or(self.stall_after, |left| left.min(self.stall_after));
         let timer = self.stall.get_or_insert_with(|| lease.timer());
-        let left = self.rate.map(|least| self.pace.waits(least, lease.now()));
         if !timer.is_set() {
-            timer.set(left.map_or(self.stall_after, |left| left.min(self.stall_after)));
+            self.waits_since = now;
+            timer.set(limit);
         }
-        if timer.poll(cx).is_pending() {
-            return Poll::Pending;
+        while timer.poll(cx).is_ready() {
+            if turn <= self.waits_since {
+                let too_slow = left == Some(Duration::ZERO);
+                return self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamStalled }, exchange);
+            }
+            self.waits_since = turn;
+            timer.set_since(turn, limit);
         }
-        let too_slow = left == Some(Duration::ZERO);
-        self.cut(if too_slow { Reason::UpstreamTooSlow } else { Reason::UpstreamStalled }, exchange)
+        Poll::Pending
     }
 
     fn cut(

@@ -251,6 +251,9 @@ impl http_body::Body for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        if let Kind::Upload(upload) = &self.kind {
+            upload.turns_to_endpoint();
+        }
         // A 101 that a layer took away was never an answer.
         let unopened = matches!(self.kind, Kind::Switched(_));
         if self.exchange.is_some() && !unopened && self.is_end_stream() {

@@ -60,11 +60,24 @@ impl Agreement {
     }
 }
 
+/// For which side the body waits. Moments are those of the worker's clock, in milliseconds.
+#[derive(Default)]
+struct Turns {
+    /// The client: what it has sent so far is taken.
+    client: Cell<bool>,
+    /// When the endpoint's turn came: the client gave something, or will give no more.
+    endpoint_since: Cell<u64>,
+    /// When the client began to be waited for, and when its answer last moved.
+    client_since: Cell<u64>,
+    answer_moved: Cell<u64>,
+}
+
 struct Shared {
     incoming: RefCell<Joined<Incoming>>,
     connection: Rc<ClientConnection>,
     stall: RefCell<Option<Timer>>,
     pace: Pace,
+    turns: Turns,
     begun: Cell<bool>,
     /// Over when the endpoint has agreed to the body, or has had its time to.
     agreement: RefCell<Option<Agreement>>,
@@ -91,6 +104,7 @@ impl Upload {
             connection: Rc::clone(connection),
             stall: RefCell::default(),
             pace: Pace::default(),
+            turns: Turns::default(),
             begun: Cell::new(false),
             agreement: RefCell::default(),
             length,
@@ -144,8 +158,9 @@ impl Upload {
     /// A handle for another attempt, from the first byte.
     pub(super) fn begin_again(&self) -> Self {
         debug_assert!(self.can_begin_again());
-        // Between two attempts nobody takes anything.
-        self.0.pace.rests(self.0.connection.worker().timers.now());
+        // Between two attempts the client is not waited for.
+        self.0.pace.rests(self.now());
+        self.0.stall.take();
         self.0.again.replace(self.0.kept.borrow().as_deref().map(Bytes::copy_from_slice));
         self.clone()
     }
@@ -167,6 +182,26 @@ impl Upload {
         timer.set(AGREEMENT_MAX);
         let agreed = Box::pin(async move { drop(agreed.wait_for(|agreed| *agreed).await) });
         self.0.agreement.replace(Some(Agreement { agreed, timer }));
+    }
+
+    fn now(&self) -> u64 {
+        self.0.connection.worker().timers.now()
+    }
+
+    /// Since when the endpoint has its turn, in milliseconds of the worker's clock; `None`: it has not, for the client is waited for.
+    pub(crate) fn endpoint_since(&self) -> Option<u64> {
+        (!self.0.turns.client.get()).then(|| self.0.turns.endpoint_since.get())
+    }
+
+    /// It is the endpoint's turn, with what the client has given or because nothing more of that is taken.
+    pub(super) fn turns_to_endpoint(&self) {
+        self.0.turns.client.set(false);
+        self.0.turns.endpoint_since.set(self.now());
+    }
+
+    /// A part of the answer has come. As long as that moves, its client may have nothing to say.
+    pub(super) fn answer_moves(&self) {
+        self.0.turns.answer_moved.set(self.now());
     }
 
     /// Bytes so far.
@@ -194,6 +229,15 @@ impl Upload {
         }
         shared.agreement.take();
         shared.begun.set(true);
+        let frame = self.poll_next(cx);
+        if frame.is_ready() {
+            self.turns_to_endpoint();
+        }
+        frame
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let shared = &*self.0;
         if let Some(again) = shared.again.take().filter(|again| !again.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(again))));
         }
@@ -227,7 +271,8 @@ impl Upload {
         let length = data.len() as u64;
         shared.received.set(shared.received.get() + length);
         if let Some(least) = shared.connection.timeouts().body_rate {
-            shared.pace.moved(least, shared.connection.worker().timers.now(), length);
+            shared.pace.not_before(shared.turns.answer_moved.get());
+            shared.pace.moved(least, self.now(), length);
         }
         match shared.left.get().checked_sub(length) {
             Some(left) => shared.left.set(left),
@@ -239,18 +284,27 @@ impl Upload {
     /// Nothing has come: wait no longer than the listener allows.
     fn poll_stall(&self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut stall = self.0.stall.borrow_mut();
-        let connection = &self.0.connection;
+        let (connection, turns) = (&self.0.connection, &self.0.turns);
+        turns.client.set(true);
         let timer = stall.get_or_insert_with(|| connection.timer());
         let timeouts = connection.timeouts();
-        let left = timeouts.body_rate.map(|least| self.0.pace.waits(least, connection.worker().timers.now()));
+        self.0.pace.not_before(turns.answer_moved.get());
+        let left = timeouts.body_rate.map(|least| self.0.pace.waits(least, self.now()));
+        let limit = left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall));
         if !timer.is_set() {
-            timer.set(left.map_or(timeouts.body_stall, |left| left.min(timeouts.body_stall)));
+            turns.client_since.set(self.now());
+            timer.set(limit);
         }
-        if timer.poll(cx).is_pending() {
-            return Poll::Pending;
+        while timer.poll(cx).is_ready() {
+            let moved = turns.answer_moved.get();
+            if moved <= turns.client_since.get() {
+                drop(stall);
+                return self.fail(if left == Some(Duration::ZERO) { Fault::TooSlow } else { Fault::Stalled });
+            }
+            turns.client_since.set(moved);
+            timer.set_since(moved, limit);
         }
-        drop(stall);
-        self.fail(if left == Some(Duration::ZERO) { Fault::TooSlow } else { Fault::Stalled })
+        Poll::Pending
     }
 
     /// Whether its client may still send some of it that nobody asks for, and wait with its answer unread until it is sent. Not one that takes

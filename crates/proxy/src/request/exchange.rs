@@ -150,6 +150,17 @@ impl Exchange {
         self.upload.as_ref()
     }
 
+    /// Whether the client is waited for: the endpoint has been sent all that came of the request.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.endpoint_since().is_none())
+    }
+
+    /// Since when it is the endpoint's turn, in milliseconds of the worker's clock; now, while its client is waited for.
+    pub(crate) fn endpoint_since(&self) -> u64 {
+        let now = || self.worker.timers.now();
+        self.upload.as_ref().map_or(0, |upload| upload.endpoint_since().unwrap_or_else(now))
+    }
+
     /// Whether a request with an `Idempotency-Key` may be sent again on this route.
     pub(crate) fn trusts_idempotency_key(&self) -> bool {
         match (&self.scope, self.route) {
@@ -184,6 +195,11 @@ impl Exchange {
         let deadline = self.call.and_then(|call| call.timeout);
         let limit = total.into_iter().chain(deadline).min();
         limit.map(|limit| limit.saturating_sub(self.begun.elapsed()))
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(crate) fn is_call(&self) -> bool {
+        self.call.is_some()
     }
 
     /// What an error of ours is to a call of gRPC; `None`: it is none.

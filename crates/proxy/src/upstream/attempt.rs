@@ -85,19 +85,26 @@ async fn over(
 ) -> Result<Response<Body>, Failure> {
     let timeouts = upstream.part.settings.timeouts;
     let begun = Instant::now();
-    let left = exchange.time_left(timeouts.total);
-    let limit = left.map_or(timeouts.response_head, |left| left.min(timeouts.response_head));
-    let timer = lease.timer();
+    let mut patience = Patience {
+        head: lease.timer(),
+        limit: timeouts.response_head,
+        since: lease.now(),
+        total: exchange.time_left(timeouts.total).map(|left| {
+            let timer = lease.timer();
+            timer.set(left);
+            timer
+        }),
+    };
     let answer = match &mut lease {
         Lease::Http1(lease) => {
             let (request, agreed) = replay.lend(exchange);
             let answer = pin!(lease.send(request, agreed, exchange.connection().cloned()));
-            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            let answer = patience.wait(exchange, answer).await;
             answer.map(|response| response.map(Coming::Http1)).map_err(|lost| lost.map(Lost::Http1))
         }
         Lease::Http2(stream) => {
             let answer = pin!(stream.send(replay.request(exchange)));
-            let answer = within(limit, left.is_some(), &timer, exchange, answer).await;
+            let answer = patience.wait(exchange, answer).await;
             answer
                 .map(|response| response.map(Coming::Http2))
                 .map_err(|lost| lost.map(|lost| Lost::Http2(Box::new(lost))))
@@ -108,20 +115,21 @@ async fn over(
             replay.end(exchange);
             accept(response, lease, begun, upstream, replay.is_head(), exchange)
         }
-        Err(Some(mut lost)) => {
+        Err(Ended::Lost(mut lost)) => {
             let returned = lost.take_request().map(|request| replay.returned(request)).is_some();
             Err(judge(&lost, returned, &lease, upstream, exchange))
         }
-        Err(None) => {
-            // A call's own deadline may be shorter than any good answer takes.
-            if let (Lease::Http2(stream), true) = (&lease, limit >= timeouts.connect) {
+        Err(late @ (Ended::HeadLate | Ended::TotalLate)) => {
+            let waited = patience.waited(exchange, lease.now());
+            // A call's own deadline may be shorter than any good answer takes, and its client may have used that up.
+            if let (Lease::Http2(stream), true) = (&lease, waited >= timeouts.connect) {
                 stream.timed_out();
             }
             let endpoint = exchange.endpoint_address();
-            let error = if limit < timeouts.response_head {
-                ProxyError::TimeIsUp { endpoint }
-            } else {
-                ProxyError::UpstreamTimedOut { endpoint, waited: limit }
+            let error = match late {
+                Ended::TotalLate if exchange.waits_for_client() && !exchange.is_call() => ProxyError::RequestTooSlow,
+                Ended::TotalLate => ProxyError::TimeIsUp { endpoint },
+                _ => ProxyError::UpstreamTimedOut { endpoint, waited: timeouts.response_head },
             };
             Err(Failure { error, sent: Sent::Answered })
         }
@@ -240,30 +248,65 @@ impl Lost {
     }
 }
 
-/// Waits for the head of an answer; an error of `None`: in vain. The time runs while the endpoint has the turn: as long as it takes more
-/// of the body, the wait begins anew, unless `once`.
-async fn within<T, E>(
+/// Why there is no head of an answer.
+enum Ended<E> {
+    Lost(E),
+    /// The endpoint had its time for it.
+    HeadLate,
+    /// The time for the request as a whole is over.
+    TotalLate,
+}
+
+impl<E> Ended<E> {
+    fn map<T>(self, lost: impl FnOnce(E) -> T) -> Ended<T> {
+        match self {
+            Self::Lost(error) => Ended::Lost(lost(error)),
+            Self::HeadLate => Ended::HeadLate,
+            Self::TotalLate => Ended::TotalLate,
+        }
+    }
+}
+
+/// How long the head of an answer is waited for. The endpoint's time runs while it has the turn: from the last part of the body that it has
+/// taken, and not while its client has sent no more.
+struct Patience {
+    head: Timer,
     limit: Duration,
-    once: bool,
-    timer: &Timer,
-    exchange: &Exchange,
-    mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
-) -> Result<T, Option<E>> {
-    let mut taken = 0;
-    timer.set(limit);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(answer.map_err(Some));
-        }
-        while timer.poll(cx).is_ready() {
-            let now = exchange.upload().map_or(0, |upload| upload.received());
-            if once || now == taken {
-                return Poll::Ready(Err(None));
+    /// What `head` counts from, in milliseconds of the worker's clock.
+    since: u64,
+    /// Runs whoever is waited for.
+    total: Option<Timer>,
+}
+
+impl Patience {
+    async fn wait<T, E>(
+        &mut self,
+        exchange: &Exchange,
+        mut answer: Pin<&mut impl Future<Output = Result<T, E>>>,
+    ) -> Result<T, Ended<E>> {
+        self.head.set_since(self.since, self.limit);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(Ended::Lost));
             }
-            taken = now;
-            timer.set(limit);
-        }
-        Poll::Pending
-    })
-    .await
+            if self.total.as_ref().is_some_and(|total| total.poll(cx).is_ready()) {
+                return Poll::Ready(Err(Ended::TotalLate));
+            }
+            while self.head.poll(cx).is_ready() {
+                let turn = exchange.endpoint_since();
+                if turn <= self.since {
+                    return Poll::Ready(Err(Ended::HeadLate));
+                }
+                self.since = turn;
+                self.head.set_since(turn, self.limit);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// How long the endpoint had its turn; zero while its client is waited for.
+    fn waited(&self, exchange: &Exchange, now: u64) -> Duration {
+        Duration::from_millis(now.saturating_sub(exchange.endpoint_since().max(self.since)))
+    }
 }

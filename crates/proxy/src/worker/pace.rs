@@ -25,6 +25,11 @@ impl Pace {
         least.grace.saturating_sub(Duration::from_micros(self.used.get()) + waited)
     }
 
+    /// If the peer is waited for, then only since this moment: before it, another one was.
+    pub(crate) fn not_before(&self, moment: u64) {
+        self.since.set(self.since.get().map(|since| since.max(moment)));
+    }
+
     /// The peer is no longer waited for.
     pub(crate) fn rests(&self, now: u64) {
         if let Some(since) = self.since.take() {
@@ -84,7 +89,10 @@ mod tests {
         pace.waits(LEAST, 0);
         pace.rests(1000);
         assert_eq!(pace.waits(LEAST, 1_000_000), Duration::from_secs(9));
+        pace.not_before(1_003_000);
+        assert_eq!(pace.waits(LEAST, 1_004_000), Duration::from_secs(8));
         pace.begins();
+        pace.not_before(1_000_000);
         assert_eq!(pace.waits(LEAST, 2_000_000), LEAST.grace);
     }
 }

@@ -92,9 +92,13 @@ impl Timer {
     /// Runs out after `time`, counted from now.
     pub(crate) fn set(&self, time: Duration) {
         // `now` may be a tick old; one tick more, so that it is never early.
+        self.set_since(self.timers.now(), time);
+    }
+
+    /// Runs out after `time`, counted from `since`, a moment of [`Timers::now`].
+    pub(crate) fn set_since(&self, since: u64, time: Duration) {
         let time = u64::try_from((time + TICK).as_millis()).unwrap_or(NEVER);
-        let due = self.timers.now.get().saturating_add(time).min(NEVER - 1);
-        self.timers.slots.borrow_mut()[self.slot as usize].due = due;
+        self.timers.slots.borrow_mut()[self.slot as usize].due = since.saturating_add(time).min(NEVER - 1);
     }
 
     /// Whether it may run out.
@@ -168,6 +172,19 @@ mod tests {
         assert!(timer.poll(&cx).is_ready());
         timer.clear();
         assert!(timer.poll(&cx).is_pending());
+    }
+
+    #[test]
+    fn a_timeout_counts_from_the_moment_that_is_given() {
+        let begun = Instant::now();
+        let timers = Timers::new(begun);
+        let timer = timers.timer();
+        timers.tick(begun + Duration::from_millis(300));
+        timer.set_since(200, Duration::from_millis(300));
+        timers.tick(begun + Duration::from_millis(500));
+        assert!(!timer.is_due(), "the moment may have been a tick before the first of its tick");
+        timers.tick(begun + Duration::from_millis(600));
+        assert!(timer.is_due());
     }
 
     #[test]
