@@ -3,6 +3,7 @@
 //! Raw bytes on the side that misbehaves. A name that begins with u and a number is about the side of the endpoint, one with d about that of
 //! the client.
 
+mod authentication;
 mod endpoint;
 mod gone;
 mod hosts;

@@ -3,6 +3,7 @@
 //! Clients are the crate `h2`, and single frames where no library would send them.
 
 mod announced;
+mod authentication;
 mod choosing;
 mod crumbs;
 mod drain;

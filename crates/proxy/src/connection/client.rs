@@ -4,12 +4,13 @@
 
 use super::{
     http1::Hints,
+    owned::{Owned, OwnerId},
     streams::{Offer, Streams},
     tls::Secured,
     tunnel::Tunnel,
     uptake::Uptake,
 };
-use crate::worker::{LocalListener, Timer, Worker};
+use crate::worker::{LocalEndpoint, LocalListener, Timer, Worker};
 use bytes::Bytes;
 use evenkeel_guard::Permit;
 use evenkeel_model::ClientTimeouts;
@@ -74,6 +75,8 @@ pub(crate) struct ClientConnection {
     hints: Hints,
     /// Opened once the client has been told.
     tunnel: RefCell<Option<Tunnel>>,
+    /// Connections to endpoints that it has authenticated.
+    owned: Owned,
     /// Within TLS, once the handshake is over.
     secured: OnceCell<Box<Secured>>,
     _permit: Permit,
@@ -106,6 +109,7 @@ impl ClientConnection {
             http10: Cell::new(false),
             hints: Hints::default(),
             tunnel: RefCell::default(),
+            owned: Owned::default(),
             secured: OnceCell::new(),
             _permit: permit,
         };
@@ -147,6 +151,21 @@ impl ClientConnection {
         if self.reached.get().is_none() && self.worker.announces_clients() {
             self.has_reached(stream.local());
         }
+    }
+
+    /// By what pools know it. Its address: a connection that is still in use when its owner goes is closed, so none outlives it.
+    pub(crate) fn owner_id(&self) -> OwnerId {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether connections to endpoints may be waiting for it alone.
+    pub(crate) fn owns_connections(&self) -> bool {
+        self.owned.any()
+    }
+
+    /// A connection that serves only this client waits in the endpoint's pool.
+    pub(crate) fn owns_connection_to(&self, endpoint: &Rc<LocalEndpoint>) {
+        self.owned.add(endpoint, self.owner_id());
     }
 
     /// From now on, and before any request, the connection speaks for this peer.
@@ -463,6 +482,7 @@ impl ClientConnection {
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
+        self.owned.end(self.owner_id());
         self.cells().connections.add(-1);
         if self.stage.get() == Stage::Tunnel {
             self.cells().tunnels.add(-1);

@@ -8,6 +8,7 @@ mod introduction;
 mod io;
 mod leftover;
 mod open;
+mod owned;
 mod session;
 mod stream_tunnel;
 mod streams;
@@ -22,6 +23,7 @@ pub(crate) use http1::ClientBody;
 #[cfg(feature = "fuzzing")]
 pub(crate) use http1::{HeadLimits, read_request_head};
 pub(crate) use open::open;
+pub(crate) use owned::OwnerId;
 pub(crate) use session::Session;
 pub(crate) use tunnel::Tunnel;
 pub(crate) use turn::Turn;

@@ -72,6 +72,7 @@ pub(crate) struct Exchange {
     upload: Option<Upload>,
     /// The protocol to which the client wants to switch.
     upgrade: Option<UpgradeToken>,
+    connection_auth: bool,
     /// Present: it is an extended CONNECT of HTTP/2, and its endpoint must answer this to our key.
     extended: Option<Box<HeaderValue>>,
     /// Present: it is a call of gRPC.
@@ -112,6 +113,7 @@ impl Exchange {
             sent: 0,
             upload: request.body().as_upload().cloned(),
             upgrade: None,
+            connection_auth: false,
             extended: None,
             call: if request.version() == Version::HTTP_2 { grpc::Call::of(request.headers()) } else { None },
             carried: 0,
@@ -305,6 +307,16 @@ impl Exchange {
     /// Whether the connection is one that can be switched, and the request has no body that would have to be read first.
     pub(super) fn may_upgrade(&self) -> bool {
         self.connection.is_some() && self.upload.is_none()
+    }
+
+    /// Its client authenticates the connection that the request goes by.
+    pub(super) fn authenticates_connection(&mut self, does: bool) {
+        self.connection_auth = does;
+    }
+
+    /// Whether the connection that it goes by must serve its client alone.
+    pub(crate) fn has_connection_auth(&self) -> bool {
+        self.connection_auth
     }
 
     pub(super) fn asks_upgrade(&mut self, token: &UpgradeToken) {

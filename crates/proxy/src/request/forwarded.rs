@@ -7,7 +7,7 @@
 use super::{
     Exchange, alike,
     chain::{self, Told},
-    upgrade,
+    connection_auth, upgrade,
 };
 use crate::{
     body::Body,
@@ -38,13 +38,12 @@ const PSEUDONYM: &[u8] = b"evenkeel";
 const PASSES_MAX: u8 = 8;
 
 /// Makes a client's fields ours, or refuses them; then nothing has been changed. `TE: trailers` and `Trailer` survive: trailers are
-/// passed on. So does an upgrade that is asked for by the rules, which is returned: whether it is allowed depends on the route
-/// (`upgrade::settle`).
+/// passed on. So does an upgrade that is asked for by the rules: whether it is allowed depends on the route (`upgrade::settle`).
 pub(crate) fn prepare_request(
     request: &mut Request<Body>,
     config: &Config,
     exchange: &Exchange,
-) -> Result<Option<UpgradeToken>, ProxyError> {
+) -> Result<Asked, ProxyError> {
     let version = request.version();
     let survey = Survey::of(request.headers());
     if !survey.only_chunked {
@@ -88,7 +87,16 @@ pub(crate) fn prepare_request(
     };
     // RFC 9110, section 7.6.3: a gateway must add itself to each request.
     headers.append(header::VIA, HeaderValue::from_static(via));
-    Ok(upgrade)
+    Ok(Asked { upgrade, connection_auth: survey.has(Known::ConnectionAuth) })
+}
+
+/// What a request says about the connection that it leaves by.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// It is to be switched to this.
+    pub(super) upgrade: Option<UpgradeToken>,
+    /// It authenticates all of it.
+    pub(super) connection_auth: bool,
 }
 
 /// Tells the endpoint who the client is by its certificate, and removes what anybody else says about that. On every listener: an
@@ -113,6 +121,8 @@ pub(crate) struct Manner {
     pub(crate) last: bool,
     /// The endpoint keeps it for so many idle seconds.
     pub(crate) idle: Option<u64>,
+    /// Who authenticates does so for all of it.
+    pub(crate) connection_auth: bool,
 }
 
 /// Makes an endpoint's fields ours, and refuses an answer that two parsers could read differently. `exact` is the length of its body,
@@ -152,7 +162,7 @@ pub(crate) fn prepare_response<B>(
     response.extensions_mut().clear();
     // What we write ourselves is HTTP/1.1, whatever the endpoint spoke; to a 1.0 client it is written in its own version.
     *response.version_mut() = Version::HTTP_11;
-    Ok(Manner { last, idle })
+    Ok(Manner { last, idle, connection_auth: survey.has(Known::ConnectionAuth) })
 }
 
 /// Leaves of the fields before an answer (1xx) what is meant for the client.
@@ -181,6 +191,8 @@ enum Known {
     Proxy,
     ContentLength,
     Forwarded,
+    /// NTLM, Negotiate, or that such a thing lasts.
+    ConnectionAuth,
 }
 
 /// What one walk over a head has found. A lookup hashes a name; a head has few fields and we look for many, so it is cheaper to
@@ -241,6 +253,12 @@ impl Survey {
                     Known::ContentLength
                 }
                 "forwarded" => Known::Forwarded,
+                "authorization" | "proxy-authorization" | "www-authenticate" | "proxy-authenticate"
+                    if connection_auth::is_named(value) =>
+                {
+                    Known::ConnectionAuth
+                }
+                "persistent-auth" => Known::ConnectionAuth,
                 "via" => {
                     survey.passes = survey.passes.saturating_add(passes(value));
                     continue;
@@ -400,7 +418,7 @@ mod tests {
         };
         assert_eq!(
             manner(Version::HTTP_11, &[("keep-alive", "max=3, timeout=5")]),
-            Manner { last: false, idle: Some(5) }
+            Manner { last: false, idle: Some(5), connection_auth: false }
         );
         assert!(manner(Version::HTTP_10, &[("keep-alive", "timeout=x")]).last);
         assert!(manner(Version::HTTP_11, &[("transfer-encoding", "chunked"), ("content-length", "5")]).last);

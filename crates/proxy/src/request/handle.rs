@@ -35,13 +35,14 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     // Cleaned before anything is judged by it: a route sees the fields that its endpoint will see.
     let asked = forwarded::prepare_request(request, config, exchange);
     let asked = asked.inspect_err(|error| keep(error, request, exchange))?;
+    exchange.authenticates_connection(asked.connection_auth);
     let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
     exchange.routed(index);
     if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
         upload.at_most(max.0);
     }
-    upgrade::settle(request, asked.as_ref(), &route.upgrades, exchange)?;
+    upgrade::settle(request, asked.upgrade.as_ref(), &route.upgrades, exchange)?;
     if let Flow::Answer(mut response) = filter::on_request(route, request, exchange).await? {
         if exchange.extended().is_some() && response.status().is_success() {
             // To this client it would be a WebSocket, with nobody behind it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alike;
 mod chain;
+mod connection_auth;
 mod detach;
 mod exchange;
 mod forwarded;

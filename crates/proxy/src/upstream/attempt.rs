@@ -97,6 +97,9 @@ async fn over(
     };
     let answer = match &mut lease {
         Lease::Http1(lease) => {
+            if exchange.has_connection_auth() {
+                lease.is_authenticated_by(exchange.connection());
+            }
             let (request, agreed) = replay.lend(exchange);
             let answer = pin!(lease.send(request, agreed, exchange.connection().cloned()));
             let answer = patience.wait(exchange, answer).await;
@@ -217,6 +220,9 @@ fn accept(
     if let Lease::Http1(lease) = &mut lease {
         if manner.last {
             lease.is_the_last();
+        }
+        if manner.connection_auth {
+            lease.is_authenticated_by(exchange.connection());
         }
         if let Some(seconds) = manner.idle {
             lease.idle_at_most(seconds);

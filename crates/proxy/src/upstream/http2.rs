@@ -8,7 +8,7 @@ use super::{
     attempt::{Failure, Sent},
     connect,
     identity::Identity,
-    pool::{Place, State},
+    place::{Place, State},
     preface::{self, Driven, Unopened, Uploads},
 };
 use crate::{

@@ -67,6 +67,11 @@ impl Lease {
         let worker = exchange.worker();
         let cells = upstream.part.cells.cell(worker.id);
         let only = only(upstream, exchange);
+        let owner = exchange.connection().filter(|_| over == Over::Pooled);
+        if let Some(owned) = owner.and_then(|owner| pool::Lease::of_owner(owner, endpoint, worker, identity, surely)) {
+            cells.pool_hits.inc();
+            return Ok(Self::Http1(owned));
+        }
         loop {
             let stream = match only {
                 Some(Protocol::Http11) => None,
@@ -158,6 +163,9 @@ fn only(upstream: &LocalUpstream, exchange: &Exchange) -> Option<Protocol> {
         UpstreamProtocol::Http1 => Some(Protocol::Http11),
         UpstreamProtocol::H2c | UpstreamProtocol::H2 => Some(Protocol::Http2),
         // HTTP/2 has no Upgrade (RFC 9113, section 8.6), so browsers too offer only HTTP/1.1 for a WebSocket.
-        UpstreamProtocol::Auto => exchange.upgrade().map(|_| Protocol::Http11),
+        // Nor has it authentication of a connection.
+        UpstreamProtocol::Auto => {
+            (exchange.upgrade().is_some() || exchange.has_connection_auth()).then_some(Protocol::Http11)
+        }
     }
 }

@@ -9,6 +9,7 @@ mod http2;
 mod identity;
 mod lease;
 mod patience;
+mod place;
 mod pool;
 mod preface;
 mod replay;

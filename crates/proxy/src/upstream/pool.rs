@@ -1,7 +1,8 @@
 //! The idle connections of one worker to one endpoint: last in, first out, so that the fewest stay warm.
 //!
 //! No lock: a connection never leaves its worker. A connection of HTTP/1.1 on loan is a [`Lease`]; it comes back when the last byte of the
-//! answer was read, and is closed on every other path. Those of HTTP/2 are in `http2`.
+//! answer was read, and is closed on every other path. One that its client has authenticated comes back for that client alone, and is closed
+//! with the client's connection. Those of HTTP/2 are in `http2`.
 
 use super::{
     attempt::Sent,
@@ -9,23 +10,25 @@ use super::{
     http2::Connections,
     identity::Identity,
     patience::Patience,
+    place::{Counted, Place, State},
 };
 use crate::{
     body::Body,
     codec::Decoder,
-    connection::ClientConnection,
+    connection::{ClientConnection, OwnerId},
     worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;
 use evenkeel_model as model;
 use evenkeel_net::Stream;
-use evenkeel_telemetry::{Gauge, PerWorker, UpstreamCells};
+use evenkeel_telemetry::{PerWorker, UpstreamCells};
 use http::{Request, Response};
 use http_body::Frame;
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     future::poll_fn,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -37,17 +40,13 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// Of a client's own, by the number of its connection: one for each. `idle_connections_max` does not hold for them, for a client whose
+    /// own was closed would have to authenticate again; they are bounded by what a client may own.
+    owned: RefCell<HashMap<OwnerId, Idle>>,
     http2: Connections,
     settings: Cell<model::Pool>,
     patience: Cell<Patience>,
     cells: RefCell<Option<Counted>>,
-}
-
-/// Where connections are counted.
-#[derive(Clone)]
-struct Counted {
-    cells: Arc<PerWorker<UpstreamCells>>,
-    worker: usize,
 }
 
 struct Idle {
@@ -68,12 +67,8 @@ struct Connection {
     place: Place,
     /// It serves no request that would have made another one.
     identity: Identity,
-}
-
-/// A connection's place among those that are counted.
-pub(crate) struct Place {
-    counted: Counted,
-    state: State,
+    /// Who has authenticated it; it serves no other.
+    owner: Option<Weak<ClientConnection>>,
 }
 
 /// A connection to an endpoint that carries what its two ends agree upon: switched to another protocol, or never HTTP at all.
@@ -85,12 +80,6 @@ pub(crate) struct Switched {
     pub(crate) idle: Duration,
     /// It counts as active as long as this lives.
     pub(crate) place: Place,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Active,
-    Idle,
 }
 
 /// A connection of HTTP/1.1 on loan.
@@ -133,8 +122,7 @@ impl Pool {
     /// A place for one more connection.
     pub(super) fn place(&self, state: State) -> Place {
         let counted = self.cells.borrow().clone().expect("a pool is configured when its endpoint is made");
-        counted.gauge(state).add(1);
-        Place { counted, state }
+        Place::new(counted, state)
     }
 
     /// Closes what has been idle for too long or was closed by the endpoint.
@@ -145,7 +133,23 @@ impl Pool {
             idle.retain(|idle| self.is_open(idle, worker) && idle.until > now);
         }
         drop(idle);
+        let mut owned = self.owned.borrow_mut();
+        if !owned.is_empty() {
+            owned.retain(|_, idle| self.is_open(idle, worker) && idle.until > now);
+        }
+        drop(owned);
         self.http2.sweep(now, milliseconds(self.settings.get().idle));
+    }
+
+    /// Whether a connection waits here for its owner.
+    pub(crate) fn has_owned(&self, owner: OwnerId) -> bool {
+        self.owned.borrow().contains_key(&owner)
+    }
+
+    /// Closes what waits here for this owner.
+    pub(crate) fn forget_owned(&self, owner: OwnerId) {
+        let closed = self.owned.borrow_mut().remove(&owner);
+        drop(closed);
     }
 
     /// Whether a connection is open, as far as we know. Takes note of when the endpoint has closed it.
@@ -177,25 +181,48 @@ impl Lease {
         identity: &Identity,
         surely: bool,
     ) -> Option<Self> {
-        let now = worker.timers.now();
         let mut idle = endpoint.pool.idle.borrow_mut();
         // Mostly it is the last one, and taking that moves no other.
         while let Some(at) = idle.iter().rposition(|idle| idle.connection.identity == *identity) {
-            let found = idle.remove(at);
-            let fresh = found.until > now && found.connection.expires > now;
-            if !endpoint.pool.is_open(&found, worker) || !fresh {
-                continue;
+            if let Some(lease) = Self::used_again(idle.remove(at), endpoint, worker, surely) {
+                return Some(lease);
             }
-            let Idle { mut connection, since, .. } = found;
-            if surely && !connection.http.is_quiet() {
-                endpoint.pool.learn(since, now);
-                continue;
-            }
-            connection.place.enter(State::Active);
-            connection.reused = true;
-            return Some(Self::of(connection, endpoint, worker));
         }
         None
+    }
+
+    /// The connection that this client has authenticated before, if it is alive; as [`Self::from_pool`].
+    pub(super) fn of_owner(
+        owner: &ClientConnection,
+        endpoint: &Rc<LocalEndpoint>,
+        worker: &Rc<Worker>,
+        identity: &Identity,
+        surely: bool,
+    ) -> Option<Self> {
+        if !owner.owns_connections() {
+            return None;
+        }
+        let found = endpoint.pool.owned.borrow_mut().remove(&owner.owner_id())?;
+        if found.connection.identity != *identity {
+            return None;
+        }
+        Self::used_again(found, endpoint, worker, surely)
+    }
+
+    fn used_again(found: Idle, endpoint: &Rc<LocalEndpoint>, worker: &Rc<Worker>, surely: bool) -> Option<Self> {
+        let now = worker.timers.now();
+        let fresh = found.until > now && found.connection.expires > now;
+        if !endpoint.pool.is_open(&found, worker) || !fresh {
+            return None;
+        }
+        let Idle { mut connection, since, .. } = found;
+        if surely && !connection.http.is_quiet() {
+            endpoint.pool.learn(since, now);
+            return None;
+        }
+        connection.place.enter(State::Active);
+        connection.reused = true;
+        Some(Self::of(connection, endpoint, worker))
     }
 
     /// A connection that was just made.
@@ -207,6 +234,7 @@ impl Lease {
             reused: false,
             place: endpoint.pool.place(State::Active),
             identity,
+            owner: None,
         });
         Self::of(connection, endpoint, worker)
     }
@@ -285,6 +313,15 @@ impl Lease {
         self.last = true;
     }
 
+    /// This client authenticates the connection, not only a request: from now on it serves no other. A client of HTTP/2 may speak for many
+    /// (RFC 9113 knows no such authentication, and browsers go back to HTTP/1.1 for it), so for its next stream it is of no use either.
+    pub(super) fn is_authenticated_by(&mut self, client: Option<&Rc<ClientConnection>>) {
+        match client.filter(|client| !client.is_http2()) {
+            Some(client) => self.connection.owner = Some(Rc::downgrade(client)),
+            None => self.last = true,
+        }
+    }
+
     /// The endpoint closes the connection after so many idle seconds. We stop using it a second earlier: a request that is on its
     /// way when the endpoint closes is lost.
     pub(super) fn idle_at_most(&mut self, seconds: u64) {
@@ -301,8 +338,7 @@ impl Lease {
         let Self { mut connection, endpoint, worker, last, uploading } = self;
         let settings = endpoint.pool.settings.get();
         let now = worker.timers.now();
-        let mut idle = endpoint.pool.idle.borrow_mut();
-        if last || settings.idle_connections_max == 0 {
+        if last || (settings.idle_connections_max == 0 && connection.owner.is_none()) {
             return;
         }
         let endpoints = connection.idle_max.map(milliseconds).or(endpoint.pool.patience.get().limit(now));
@@ -312,6 +348,16 @@ impl Lease {
         }
         // It has nothing left to do.
         drop(uploading);
+        let until = now.saturating_add(idle_for);
+        if let Some(owner) = &connection.owner {
+            // Else its client is gone, and the connection goes with it.
+            let Some(owner) = owner.upgrade() else { return };
+            connection.place.enter(State::Idle);
+            endpoint.pool.owned.borrow_mut().insert(owner.owner_id(), Idle { connection, since: now, until });
+            owner.owns_connection_to(&endpoint);
+            return;
+        }
+        let mut idle = endpoint.pool.idle.borrow_mut();
         if idle.len() >= settings.idle_connections_max {
             // What was made otherwise may never be wanted again; what is as good as this one stays instead of it.
             let Some(other) = idle.iter().position(|idle| idle.connection.identity != connection.identity) else {
@@ -320,7 +366,7 @@ impl Lease {
             idle.remove(other);
         }
         connection.place.enter(State::Idle);
-        idle.push(Idle { connection, since: now, until: now.saturating_add(idle_for) });
+        idle.push(Idle { connection, since: now, until });
     }
 }
 
@@ -328,36 +374,9 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Counted {
-    fn cell(&self) -> &UpstreamCells {
-        self.cells.cell(self.worker)
-    }
-
-    fn gauge(&self, state: State) -> &Gauge {
-        match state {
-            State::Active => &self.cell().connections_active,
-            State::Idle => &self.cell().connections_idle,
-        }
-    }
-}
-
 impl Switched {
     /// A new connection, of which nothing was read.
     pub(super) fn from_the_begin(stream: Stream, endpoint: &LocalEndpoint, idle: Duration) -> Self {
         Self { stream, early: Bytes::new(), idle, place: endpoint.pool.place(State::Active) }
-    }
-}
-
-impl Place {
-    pub(super) fn enter(&mut self, state: State) {
-        self.counted.gauge(self.state).add(-1);
-        self.counted.gauge(state).add(1);
-        self.state = state;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counted.gauge(self.state).add(-1);
     }
 }

@@ -12,7 +12,8 @@ use super::{
     lease::Over,
     replay::Replay,
 };
-use crate::{body::Body, error::ProxyError, request::Exchange, worker::LocalUpstream};
+use crate::{body::Body, connection::ClientConnection, error::ProxyError, request::Exchange, worker::LocalUpstream};
+use evenkeel_balance::Flag;
 use evenkeel_model::Protocol;
 use evenkeel_telemetry::RetryOutcome;
 use http::{Request, Response};
@@ -79,8 +80,25 @@ pub(crate) async fn send(
 }
 
 fn pick(upstream: &LocalUpstream, tried: &Tried, exchange: &Exchange) -> Option<u32> {
+    if let Some(owner) = exchange.connection().filter(|client| client.owns_connections())
+        && let Some(index) = owned(upstream, tried, owner)
+    {
+        return Some(index);
+    }
     let mut random = exchange.worker().random();
     upstream.picker.borrow_mut().pick(exchange.hash_key(), tried.as_slice(), &mut random)
+}
+
+/// Where this client has a connection of its own, which it has authenticated or is about to: elsewhere it would have to start anew, as with
+/// HAProxy, which goes back to the same server after a 401 ("option prefer-last-server"). Not where no new request may go.
+fn owned(upstream: &LocalUpstream, tried: &Tried, owner: &ClientConnection) -> Option<u32> {
+    let mut endpoints = (0_u32..).zip(&upstream.endpoints);
+    let (index, _) = endpoints.find(|(index, endpoint)| {
+        let flags = endpoint.part.endpoint.flags();
+        let usable = !flags.draining() && !flags.has(Flag::Unhealthy);
+        usable && endpoint.pool.has_owned(owner.owner_id()) && !tried.as_slice().contains(index)
+    })?;
+    Some(index)
 }
 
 fn in_budget(upstream: &LocalUpstream, exchange: &Exchange) -> bool {
