@@ -139,6 +139,16 @@ async fn a_target_above_its_limit_is_a_414() {
 }
 
 #[tokio::test]
+async fn a_target_is_measured_in_the_spelling_in_which_it_leaves() {
+    let (proxy, _origin) = limited("uri_max = \"256B\"").await;
+    for (letters, status) in [(255, 200), (256, 414)] {
+        let target = format!("/{}", "%61".repeat(letters));
+        let response = Wire::exchange(proxy.web(), format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(response.status, status, "{letters}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_whose_length_is_above_the_limit_is_a_413_that_never_reaches_an_endpoint() {
     let (proxy, origin) = limited("body_max = \"1KiB\"").await;
     let client = proxy.client();

@@ -201,7 +201,9 @@ async fn the_path_that_is_routed_is_the_path_that_is_forwarded() {
         ("/open/../secret/x", "secret", "/secret/x"),
         ("/open/%2e%2e/secret", "secret", "/secret"),
         ("/secret/./y", "secret", "/secret/y"),
-        ("/open%2fsecret?a=/../b", "open", "/open%2fsecret?a=/../b"),
+        ("/%73ecret/%7Ex?%61", "secret", "/secret/~x?%61"),
+        ("/x/%2e%2e/s%65cret", "secret", "/secret"),
+        ("/open%2fsecret?a=/../b", "open", "/open%2Fsecret?a=/../b"),
     ] {
         let request = format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n");
         let response = Wire::exchange(proxy.web(), request).await;

@@ -32,6 +32,13 @@ fn a_route_behind_an_equal_one_can_never_match() {
 }
 
 #[test]
+fn the_path_of_a_route_has_the_form_that_paths_of_requests_have() {
+    let routes = "[[routes]]\npath_prefix = \"/%61dmin%2f\"\n[[routes]]\npath = \"/%7Ea/x%2e/\"\n";
+    assert_eq!(names(routes), ["*/admin%2F/", "*/~a/x./"]);
+    assert_eq!(shadowed("[[routes]]\npath = \"/a\"\n[[routes]]\npath = \"/%61\"\n"), ["routes[1]"]);
+}
+
+#[test]
 fn a_route_that_is_more_or_less_specific_can_match() {
     for routes in [
         "[[routes]]\n[[routes]]\nhosts = [\"a\"]\n",

@@ -1,6 +1,6 @@
 //! Why a request gets an answer of our own: who is at fault, and what the client is told.
 
-use evenkeel_model::{Address, UpstreamName};
+use evenkeel_model::{Address, PathError, UpstreamName};
 use evenkeel_net::ConnectError;
 use evenkeel_telemetry::Reason;
 use http::StatusCode;
@@ -42,6 +42,15 @@ pub enum MalformedRequest {
     /// A chunk size, a trailer or a length that does not hold.
     #[error("the request's body is malformed")]
     Body,
+}
+
+impl From<PathError> for MalformedRequest {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Byte => Self::PathByte,
+            PathError::Climbs => Self::PathClimbs,
+        }
+    }
 }
 
 /// What an endpoint did wrong after the request had been sent.

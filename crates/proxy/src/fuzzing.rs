@@ -5,22 +5,13 @@
 use crate::{
     codec::{FIELDS_MAX, read_body},
     connection::{HeadLimits, read_request_head},
-    error::MalformedRequest,
     request,
     upstream::read_head,
 };
 use bytes::Bytes;
 use evenkeel_model::Config;
 use http::HeaderMap;
-use std::{borrow::Cow, net::IpAddr};
-
-/// The one form of a path.
-///
-/// # Errors
-/// Why it has none.
-pub fn normalise_path(path: &str) -> Result<Cow<'_, str>, MalformedRequest> {
-    request::normalise_path(path)
-}
+use std::net::IpAddr;
 
 /// Who asked, as the proxies say that this configuration trusts.
 #[must_use]

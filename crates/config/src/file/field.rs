@@ -4,8 +4,9 @@ use crate::{
     error::{Finding, Place, Report},
     walk::{Node, Section},
 };
-use evenkeel_model::RateMin;
+use evenkeel_model::{PathError, RateMin, normalise_path};
 use http::{HeaderName, HeaderValue, Method};
+use std::borrow::Cow;
 
 /// The least rate of a body, from the keys `body_rate_min` and `body_rate_grace`.
 pub(super) fn body_rate(section: &Section<'_>) -> Option<RateMin> {
@@ -66,6 +67,11 @@ pub(super) fn of_the_connection(name: &HeaderName) -> Option<&'static str> {
     }
 }
 
+/// Whether no route ever sees this field: it is removed before one is looked for, and only our framing of the message puts it back.
+pub(super) fn never_reaches_a_route(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "keep-alive" | "proxy-connection" | "transfer-encoding" | "http2-settings" | "proxy")
+}
+
 /// The same of a request: it decides for which host it is, or when its body is sent.
 pub(super) fn of_the_request(name: &HeaderName) -> Option<&'static str> {
     match name.as_str() {
@@ -122,6 +128,22 @@ pub(super) fn value(node: Node<'_>) -> Option<HeaderValue> {
         );
     }
     value
+}
+
+/// The path of a route, in the one form that requests have when a route is looked for.
+pub(super) fn route_path(node: Node<'_>) -> Option<Cow<'_, str>> {
+    let text = path(node)?;
+    let normal = normalise_path(text);
+    if let Err(error) = &normal {
+        let hint = match error {
+            PathError::Byte => {
+                "a request with a backslash, %00 or a broken encoding in its path is refused before any route is looked at"
+            }
+            PathError::Climbs => "the elements . and .. never reach a route: write the path that they lead to",
+        };
+        node.refuse(format!("{text:?} is not a path"), hint);
+    }
+    normal.ok()
 }
 
 /// A path without a query, as requests carry it: percent-encoded.

@@ -143,15 +143,15 @@ pub(super) fn reference(node: Node<'_>) -> Option<Placed<&str>> {
 }
 
 fn path(section: &Section<'_>) -> PathMatch {
-    let exact = section.node("path").map(field::path);
-    let prefix = section.node("path_prefix").map(field::path);
+    let exact = section.node("path").map(field::route_path);
+    let prefix = section.node("path_prefix").map(field::route_path);
     if exact.is_some() && prefix.is_some() {
         let finding = Finding::error(section.place_of("path_prefix"), "a path and a path prefix");
         section.report().add(finding.hint("a request that has the path has the prefix, or never both: write one"));
     }
     match (exact.flatten(), prefix.flatten()) {
         (Some(path), _) => PathMatch::Exact(path.into()),
-        (None, Some(prefix)) => PathMatch::prefix(prefix),
+        (None, Some(prefix)) => PathMatch::prefix(&prefix),
         (None, None) => PathMatch::any(),
     }
 }
@@ -175,6 +175,14 @@ fn headers(section: &Section<'_>) -> Vec<HeaderMatch> {
 
 fn header(entry: Entry<'_>) -> Option<HeaderMatch> {
     let name = field::name(entry.name, entry.place, entry.node.report());
+    if let Some(name) = name.as_ref().filter(|name| field::never_reaches_a_route(name)) {
+        let finding =
+            Finding::warning(entry.place, format!("no request has {:?} when a route is looked for", name.as_str()));
+        entry
+            .node
+            .report()
+            .add(finding.hint("it belongs to one connection and is removed before: take the condition out"));
+    }
     if entry.node.as_text().is_some() {
         let value = field::value(entry.node)?;
         return Some(HeaderMatch { name: name?, value: Some(value) });

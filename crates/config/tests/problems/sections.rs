@@ -92,6 +92,13 @@ fn a_route_that_leads_nowhere_or_can_never_match_is_told() {
 fn conditions_that_no_request_can_meet_are_told() {
     assert_eq!(route("path = \"x\""), ["\"x\" is not a path | \"x\" | a path begins with /"]);
     assert_eq!(route("path = \"/x?y\""), ["\"/x?y\" is not a path | \"/x?y\" | a path ends before '?' and '#'"]);
+    for bad in ["/%00", "/a%2", "/a%zz", "/%2e%2e/a"] {
+        assert!(
+            route(&format!("path_prefix = \"{bad}\""))[0].starts_with(&format!("\"{bad}\" is not a path")),
+            "{bad}"
+        );
+    }
+    assert!(route("headers = { \"Keep-Alive\" = true }")[0].starts_with("no request has \"keep-alive\""));
     assert!(route("path = \"/a b\"")[0].contains("percent-encoded"));
     assert!(route("path = \"/ä\"")[0].contains("percent-encoded"));
     assert!(route("path_prefix = \"/a/../b\"")[0].contains("never reach a route"));

@@ -196,7 +196,7 @@ impl Parts {
     }
 }
 
-/// Of a target whose path has a byte that it may not have: which. What `request/path` refuses.
+/// Of a target whose path has a byte that it may not have: which. What `normalise_path` of the model refuses.
 fn path_fault(target: &[u8]) -> usize {
     let broken = |at: usize| match target.get(at + 1..at + 3) {
         Some(code) => code == b"00" || !code.iter().all(u8::is_ascii_hexdigit),

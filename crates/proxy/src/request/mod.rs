@@ -8,7 +8,6 @@ mod exchange;
 mod forwarded;
 mod grpc;
 mod handle;
-mod path;
 mod proxy_status;
 mod record;
 mod respond;
@@ -18,6 +17,8 @@ mod upgrade;
 mod websocket;
 
 pub(crate) use chain::Asked;
+#[cfg(feature = "fuzzing")]
+pub(crate) use chain::client as client_behind_proxies;
 pub(crate) use detach::detach;
 pub(crate) use exchange::{End, Exchange};
 pub(crate) use forwarded::{CHUNKED, lists, plain_length, prepare_interim, prepare_response};
@@ -25,5 +26,3 @@ pub(crate) use proxy_status::of as proxy_status;
 pub(crate) use record::log_unparsed;
 pub use service::ProxyService;
 pub(crate) use websocket::agree as agree_on_websocket;
-#[cfg(feature = "fuzzing")]
-pub(crate) use {chain::client as client_behind_proxies, path::normalise as normalise_path};

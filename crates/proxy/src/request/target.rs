@@ -1,13 +1,13 @@
 //! Who and what is asked for: method, Host and path are checked and brought into one form, so that we route by the same bytes
 //! that the endpoint will read.
 
-use super::{Exchange, path};
+use super::Exchange;
 use crate::{
     body::Body,
     error::{MalformedRequest, ProxyError},
     route::Question,
 };
-use evenkeel_model::Limits;
+use evenkeel_model::{Limits, normalise_path};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
 use std::borrow::Cow;
 
@@ -175,7 +175,7 @@ fn check_path(request: &mut Request<Body>) -> Result<(), MalformedRequest> {
     if !uri.path().starts_with('/') {
         return Err(MalformedRequest::Target);
     }
-    let normal = path::normalise(uri.path())?;
+    let normal = normalise_path(uri.path())?;
     if matches!(normal, Cow::Borrowed(_)) && uri.authority().is_none() {
         return Ok(());
     }
