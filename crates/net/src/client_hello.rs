@@ -1,6 +1,6 @@
 //! Whom a TLS client wants to speak to, and in which protocol: the first message of its handshake, read and left as it is.
 //!
-//! For connections that are passed on unopened. A function of bytes: [`read`] is asked again whenever more have come. It checks what it
+//! For connections that are passed on unopened. A function of bytes: a [`Reader`] is asked again whenever more have come. It checks what it
 //! needs in order to find the two answers, and no more: whether the handshake is a good one is for whoever answers it.
 
 use std::net::IpAddr;
@@ -62,15 +62,64 @@ pub enum HelloFault {
 /// # Errors
 /// [`HelloFault`], as soon as it is certain.
 pub fn read(bytes: &[u8]) -> Result<Option<ClientHello>, HelloFault> {
-    match bytes.first() {
-        None => return Ok(None),
-        Some(&HANDSHAKE) => {}
-        Some(_) => return not_tls(bytes),
+    Reader::default().read(bytes)
+}
+
+/// Reads a hello that comes bit by bit: each record is looked at once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// Where the first record stands that was not there to its end.
+    at: usize,
+    /// Bytes of the message in the records before it, and the first of them.
+    there: usize,
+    head: Vec<u8>,
+    #[cfg(test)]
+    records: usize,
+}
+
+impl Reader {
+    /// The same as [`read`], of all bytes so far: those that it was shown before, and more behind them.
+    ///
+    /// # Errors
+    /// [`HelloFault`], as soon as it is certain.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<ClientHello>, HelloFault> {
+        match bytes.first() {
+            None => return Ok(None),
+            Some(&HANDSHAKE) => {}
+            Some(_) => return not_tls(bytes),
+        }
+        let bytes = &bytes[..bytes.len().min(HELLO_MAX)];
+        match self.length(bytes)? {
+            Some(length) => hello(&put_together(bytes, length)?).map(Some),
+            None if bytes.len() < HELLO_MAX => Ok(None),
+            None => Err(HelloFault::TooLong),
+        }
     }
-    match message(&bytes[..bytes.len().min(HELLO_MAX)])? {
-        Some(message) => hello(&message).map(Some),
-        None if bytes.len() < HELLO_MAX => Ok(None),
-        None => Err(HelloFault::TooLong),
+
+    /// Bytes of the message, once all of them are there. What follows it, such as early data, is not looked at.
+    fn length(&mut self, bytes: &[u8]) -> Result<Option<usize>, HelloFault> {
+        let mut fragments = Fragments(&bytes[self.at.min(bytes.len())..]);
+        while let Some(fragment) = fragments.next() {
+            let Fragment { bytes: fragment, whole } = fragment?;
+            #[cfg(test)]
+            {
+                self.records += 1;
+            }
+            let known = self.head.len();
+            self.head.extend_from_slice(&fragment[..fragment.len().min(MESSAGE_HEAD - known)]);
+            let there = self.there + fragment.len();
+            if let Some(length) = length(&self.head)?.filter(|length| *length <= there) {
+                return Ok(Some(length));
+            }
+            if !whole {
+                // It is looked at again when more of it has come.
+                self.head.truncate(known);
+                break;
+            }
+            self.there = there;
+            self.at = bytes.len() - fragments.0.len();
+        }
+        Ok(None)
     }
 }
 
@@ -84,21 +133,6 @@ fn not_tls(bytes: &[u8]) -> Result<Option<ClientHello>, HelloFault> {
     }
 }
 
-/// The content of the hello, put together from its records. What follows it, such as early data, is not looked at.
-fn message(bytes: &[u8]) -> Result<Option<Vec<u8>>, HelloFault> {
-    // Twice over the records, so that nothing is copied as long as something is missing.
-    let (mut there, mut head) = (0, Vec::with_capacity(MESSAGE_HEAD));
-    for fragment in Fragments(bytes) {
-        let fragment = fragment?;
-        there += fragment.len();
-        head.extend_from_slice(&fragment[..fragment.len().min(MESSAGE_HEAD - head.len())]);
-        if let Some(length) = length(&head)?.filter(|length| *length <= there) {
-            return put_together(bytes, length).map(Some);
-        }
-    }
-    Ok(None)
-}
-
 /// Bytes of the whole message, once its head is there.
 fn length(head: &[u8]) -> Result<Option<usize>, HelloFault> {
     let length = match *head {
@@ -109,10 +143,11 @@ fn length(head: &[u8]) -> Result<Option<usize>, HelloFault> {
     if length > HELLO_MAX - RECORD_HEAD { Err(HelloFault::TooLong) } else { Ok(Some(length)) }
 }
 
+/// The content of the hello, put together from its records.
 fn put_together(bytes: &[u8], length: usize) -> Result<Vec<u8>, HelloFault> {
     let mut message = Vec::with_capacity(length);
     for fragment in Fragments(bytes) {
-        let fragment = fragment?;
+        let fragment = fragment?.bytes;
         message.extend_from_slice(&fragment[..fragment.len().min(length - message.len())]);
         if message.len() == length {
             break;
@@ -125,8 +160,14 @@ fn put_together(bytes: &[u8], length: usize) -> Result<Vec<u8>, HelloFault> {
 /// The contents of the records, the last of which may be incomplete.
 struct Fragments<'a>(&'a [u8]);
 
+/// The content of a record, and whether all of it is there.
+struct Fragment<'a> {
+    bytes: &'a [u8],
+    whole: bool,
+}
+
 impl<'a> Iterator for Fragments<'a> {
-    type Item = Result<&'a [u8], HelloFault>;
+    type Item = Result<Fragment<'a>, HelloFault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let malformed = |what| Some(Err(HelloFault::Malformed(what)));
@@ -144,9 +185,9 @@ impl<'a> Iterator for Fragments<'a> {
         if length == 0 || length > FRAGMENT_MAX {
             return malformed("a record is empty or too long");
         }
-        let (fragment, rest) = rest.split_at(length.min(rest.len()));
+        let (bytes, rest) = rest.split_at(length.min(rest.len()));
         self.0 = rest;
-        Some(Ok(fragment))
+        Some(Ok(Fragment { bytes, whole: bytes.len() == length }))
     }
 }
 
@@ -266,5 +307,40 @@ impl<'a> Field<'a> {
     fn long(&mut self) -> Result<Self, HelloFault> {
         let length = self.number()?;
         self.take(length.into()).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hello with an extension of this size and nothing else, in records of that size.
+    fn records(extension: u16, size: usize) -> Vec<u8> {
+        let content = vec![0; extension.into()];
+        let extensions = [&[0xff, 0xff][..], &extension.to_be_bytes(), &content].concat();
+        let length = u16::try_from(extensions.len()).unwrap().to_be_bytes();
+        let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0], &length, &extensions].concat();
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let message = [&[CLIENT_HELLO][..], &length[1..], &body].concat();
+        let record = |part: &[u8]| {
+            let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+            [&[HANDSHAKE, 3, 1][..], &length, part].concat()
+        };
+        message.chunks(size).flat_map(record).collect()
+    }
+
+    #[test]
+    fn a_hello_that_comes_byte_by_byte_costs_no_more_for_each_byte_and_says_the_same() {
+        for (extension, size) in [(600, 1), (900, 2), (2500, 7), (15_000, 16_000)] {
+            let bytes = records(extension, size);
+            let mut reader = Reader::default();
+            for end in 0..bytes.len() {
+                assert_eq!(reader.read(&bytes[..end]), read(&bytes[..end]), "{end} of {size}");
+                assert_eq!(reader.read(&bytes[..end]), Ok(None), "{end} of {size}");
+            }
+            assert_eq!(reader.read(&bytes), Ok(Some(ClientHello::default())));
+            // Each of them twice here, whole and in part.
+            assert!(reader.records <= 4 * bytes.len(), "{} records for {} bytes", reader.records, bytes.len());
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! Any first bytes of a connection: once it is certain what they are, no byte that follows changes it, and a hello says the same in
 //! records of any size.
 
-use evenkeel_net::client_hello::{HELLO_MAX, read};
+use evenkeel_net::client_hello::{HELLO_MAX, Reader, read};
 
 /// Bytes of a record's head, and of a handshake message's.
 const HEADS: (usize, usize) = (5, 4);
 
 pub fn check(data: &[u8]) {
     let whole = read(data);
-    let mut open = true;
+    let (mut open, mut reader) = (true, Reader::default());
     for end in 0..=data.len() {
         let part = read(&data[..end]);
+        assert!(!open || reader.read(&data[..end]) == part, "{end} bytes that came one by one say something else");
         open &= part == Ok(None);
         assert!(open || part == whole, "the verdict on {end} bytes is another than that on all: {part:?} {whole:?}");
     }

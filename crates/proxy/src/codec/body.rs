@@ -3,7 +3,7 @@
 //! Pure: takes bytes out of what was read and says what they are. Chunks are read as the grammar has them, for two parsers that forgive
 //! differently read two messages.
 
-use super::fields::has_whole_lines;
+use super::{fields::has_whole_lines, input::Seen, work::parses};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -81,7 +81,8 @@ enum State {
     DataLf {
         extensions: u32,
     },
-    Trailers,
+    /// Of which so much is known to have no end.
+    Trailers(Seen),
     End,
 }
 
@@ -150,7 +151,7 @@ impl Decoder {
         loop {
             match self.state {
                 State::End => return Ok(Part::End),
-                State::Trailers => return self.trailers(input),
+                State::Trailers(seen) => return self.trailers(seen, input),
                 _ if input.is_empty() => return Ok(Part::Unknown),
                 State::UntilClose => return Ok(Part::Data(std::mem::take(input))),
                 State::Length(left) => {
@@ -178,12 +179,12 @@ impl Decoder {
     /// What is wrong there is found when it is its turn.
     fn look_ahead(&mut self, input: &mut Bytes) {
         let (mut ahead, mut at) = (self.state, 0);
-        while !matches!(ahead, State::Data { .. } | State::Trailers) {
+        while !matches!(ahead, State::Data { .. } | State::Trailers(_)) {
             let Some(byte) = input.get(at) else { return };
             let Ok(next) = step(ahead, *byte, self.blanks) else { return };
             (ahead, at) = (next, at + 1);
         }
-        if ahead == State::Trailers {
+        if matches!(ahead, State::Trailers(_)) {
             // Others than none are read in their turn.
             if !input[at..].starts_with(b"\r\n") {
                 return;
@@ -194,11 +195,16 @@ impl Decoder {
         input.advance(at);
     }
 
-    fn trailers(&mut self, input: &mut Bytes) -> Result<Part, BodyFault> {
+    fn trailers(&mut self, seen: Seen, input: &mut Bytes) -> Result<Part, BodyFault> {
+        // There may be none: then the empty line is the first.
+        if !seen.may_end(input) && !matches!(input[..], [b'\r', b'\n', ..] | [b'\n', ..]) {
+            return self.more_trailers(input);
+        }
+        parses(input.len());
         let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
         let parsed = httparse::parse_headers(input, &mut room).map_err(|_| BodyFault::Trailers)?;
         let httparse::Status::Complete((length, fields)) = parsed else {
-            return if input.len() > TRAILERS_MAX { Err(BodyFault::Trailers) } else { Ok(Part::Unknown) };
+            return self.more_trailers(input);
         };
         if length > TRAILERS_MAX || !has_whole_lines(&input[..length], fields) {
             return Err(BodyFault::Trailers);
@@ -212,6 +218,12 @@ impl Decoder {
         input.advance(length);
         self.state = State::End;
         Ok(if trailers.is_empty() { Part::End } else { Part::Trailers(trailers) })
+    }
+
+    /// All that is there of the trailers has no end.
+    fn more_trailers(&mut self, input: &Bytes) -> Result<Part, BodyFault> {
+        self.state = State::Trailers(Seen::all(input));
+        if input.len() > TRAILERS_MAX { Err(BodyFault::Trailers) } else { Ok(Part::Unknown) }
     }
 }
 
@@ -247,7 +259,7 @@ fn step(state: State, byte: u8, blanks: Blanks) -> Result<State, BodyFault> {
             State::Extension { size, extensions: extended(extensions)? }
         }
         (State::Extension { .. }, _) => return Err(BodyFault::Extension),
-        (State::SizeEnd { size: 0, .. }, b'\n') => State::Trailers,
+        (State::SizeEnd { size: 0, .. }, b'\n') => State::Trailers(Seen::default()),
         (State::SizeEnd { size, extensions }, b'\n') => State::Data { left: size, extensions },
         (State::SizeEnd { .. }, _) => return Err(BodyFault::Size),
         (State::DataCr { extensions }, b'\r') => State::DataLf { extensions },

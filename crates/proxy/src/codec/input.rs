@@ -3,6 +3,7 @@
 //! Bytes are read into a buffer that belongs to the worker; what is small is copied out of it, so that thousands of waiting
 //! connections have no buffers.
 
+use super::work::copies;
 use crate::worker::Worker;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::{
@@ -55,12 +56,17 @@ impl Input {
     }
 }
 
+/// What waits for more has room for a quarter more, and for so many bytes at least: each byte is copied five times at most, however few come
+/// at a time, and a connection that waits does not hold twice what it has sent.
+const GROWTH_MIN: usize = 32;
+
 /// Moves what was read out of the worker's buffer.
-fn keep(input: &mut Bytes, buffer: &mut BytesMut) {
+pub(super) fn keep(input: &mut Bytes, buffer: &mut BytesMut) {
     if !input.is_empty() {
-        *input = [&input[..], &buffer[..]].concat().into();
+        *input = joined(std::mem::take(input), buffer);
         buffer.clear();
     } else if buffer.len() <= COPY_MAX {
+        copies(buffer.len());
         *input = Bytes::copy_from_slice(buffer);
         buffer.clear();
     } else {
@@ -68,8 +74,26 @@ fn keep(input: &mut Bytes, buffer: &mut BytesMut) {
     }
 }
 
-/// A head that is not complete: so many bytes are known to have no end.
-#[derive(Clone, Copy, Debug, Default)]
+/// These bytes with more behind them; in their place if there is room and nothing else holds them.
+fn joined(input: Bytes, more: &[u8]) -> Bytes {
+    copies(more.len());
+    let larger = |input: &[u8]| {
+        copies(input.len());
+        let mut larger = BytesMut::with_capacity(input.len() + more.len().max(input.len() / 4).max(GROWTH_MIN));
+        larger.extend_from_slice(input);
+        larger
+    };
+    let mut all = match input.try_into_mut() {
+        Ok(input) if input.capacity() - input.len() >= more.len() => input,
+        Ok(input) => larger(&input),
+        Err(held) => larger(&held),
+    };
+    all.extend_from_slice(more);
+    all.freeze()
+}
+
+/// A head, or trailers, that are not complete: so many bytes are known to have no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen(usize);
 
 impl Seen {

@@ -9,6 +9,9 @@ mod body;
 mod fields;
 mod input;
 mod output;
+#[cfg(test)]
+mod tests;
+mod work;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use body::whole as read_body;
@@ -16,3 +19,4 @@ pub(crate) use body::{BodyFault, Decoder, Part};
 pub(crate) use fields::{FIELDS_MAX, Facts, FieldsFault, begin_answer, take, write, write_length};
 pub(crate) use input::{Input, READ_MAX, Seen};
 pub(crate) use output::{Cut, Framing, Output};
+pub(crate) use work::parses;

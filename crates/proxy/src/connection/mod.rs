@@ -20,7 +20,7 @@ mod uptake;
 
 pub(crate) use client::ClientConnection;
 pub(crate) use http1::ClientBody;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use http1::{HeadLimits, read_request_head};
 pub(crate) use open::open;
 pub(crate) use owned::OwnerId;

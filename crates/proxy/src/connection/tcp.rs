@@ -80,13 +80,13 @@ struct NoHello;
 
 /// Reads until it is clear for which name the client asks; gives all that was read. `None`: the client has gone before.
 async fn hello(client: &mut ClientIo) -> Option<(Bytes, Result<Option<String>, NoHello>)> {
-    let mut read = BytesMut::new();
+    let (mut read, mut reader) = (BytesMut::new(), client_hello::Reader::default());
     loop {
         // Each time there is room for less; one byte more than the longest hello is enough to tell that it is too long.
         let room = (HELLO_MAX + 1).saturating_sub(read.len()).max(1);
         let mut piece = client.take(room as u64);
         piece.read_buf(&mut read).await.ok().filter(|bytes| *bytes > 0)?;
-        match client_hello::read(&read) {
+        match reader.read(&read) {
             Ok(None) => {}
             Ok(Some(hello)) => return Some((read.freeze(), Ok(hello.server_name))),
             Err(fault) => {

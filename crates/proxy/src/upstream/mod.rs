@@ -17,7 +17,7 @@ mod send;
 
 pub(crate) use dial::dial;
 pub(crate) use http1::Broken;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use http1::read_head;
 pub(crate) use http2::Slot;
 pub(crate) use lease::{Coming, Lease};

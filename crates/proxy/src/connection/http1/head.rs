@@ -71,6 +71,10 @@ pub(crate) fn read(input: &mut Bytes, limits: Limits, fields: &mut HeaderMap) ->
     while input.starts_with(b"\r\n") {
         input.advance(2);
     }
+    if input.starts_with(b"\n") {
+        // `httparse` skips them as well, again each time.
+        return Err(HeadFault::Fields(FieldsFault::BareLineFeed));
+    }
     let read = if limits.fields <= FIELDS_MAX {
         parse(input, limits, fields, &mut [const { MaybeUninit::uninit() }; FIELDS_MAX])
     } else {
@@ -89,12 +93,11 @@ fn parse<'b>(
     fields: &mut HeaderMap,
     room: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<Option<(Head, usize)>, HeadFault> {
+    codec::parses(bytes.len());
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, room);
     let parsed = parsed.map_err(|error| match error {
         httparse::Error::TooManyHeaders => HeadFault::TooManyFields,
-        // It skips lines that end in LF alone as well.
-        _ if bytes.starts_with(b"\n") => HeadFault::Fields(FieldsFault::BareLineFeed),
         error => HeadFault::Form(error),
     })?;
     let httparse::Status::Complete(length) = parsed else {
@@ -102,9 +105,6 @@ fn parse<'b>(
     };
     if length > limits.bytes {
         return Err(HeadFault::TooLong);
-    }
-    if bytes.starts_with(b"\n") {
-        return Err(HeadFault::Fields(FieldsFault::BareLineFeed));
     }
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(HeadFault::Form(httparse::Error::Version));

@@ -13,7 +13,7 @@ mod serve;
 mod wire;
 
 pub(crate) use body::ClientBody;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::{Limits as HeadLimits, read as read_request_head};
 pub(super) use hints::Hints;
 pub(super) use linger::{ALL_MAX, QUIET_MAX};

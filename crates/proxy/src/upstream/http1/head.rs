@@ -11,6 +11,9 @@ use std::mem::MaybeUninit;
 /// Bytes of an answer's head.
 pub(super) const HEAD_MAX: usize = 32 * 1024;
 
+/// How every answer begins.
+const VERSION: &[u8] = b"HTTP/";
+
 /// Why the head of an answer is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadFault {
@@ -42,6 +45,11 @@ pub(crate) struct Head {
 /// It is none; `input` is as it was.
 pub(crate) fn read(input: &mut Bytes, to_head: bool, fields: &mut HeaderMap) -> Result<Option<Head>, HeadFault> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    // `httparse` skips empty lines before it, again each time.
+    if !input.iter().zip(VERSION).all(|(byte, wanted)| byte == wanted) {
+        return Err(HeadFault::Form(httparse::Error::Version));
+    }
+    codec::parses(input.len());
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, input, &mut room);
     let httparse::Status::Complete(length) = parsed.map_err(HeadFault::Form)? else {
@@ -49,9 +57,6 @@ pub(crate) fn read(input: &mut Bytes, to_head: bool, fields: &mut HeaderMap) -> 
     };
     if length > HEAD_MAX {
         return Err(HeadFault::TooLong);
-    }
-    if !input.starts_with(b"HTTP/") {
-        return Err(HeadFault::Form(httparse::Error::Version));
     }
     // RFC 9110, section 15: anything above 599 is no status.
     let status = response.code.filter(|code| *code < 600).and_then(|code| StatusCode::from_u16(code).ok());

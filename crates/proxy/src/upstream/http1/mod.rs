@@ -10,5 +10,5 @@ mod request;
 
 pub(crate) use connection::Broken;
 pub(super) use connection::Connection;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::read as read_head;
