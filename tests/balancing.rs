@@ -100,6 +100,32 @@ async fn least_connections_divides_by_the_weight() {
 }
 
 #[tokio::test]
+async fn with_little_traffic_least_connections_gives_shares_by_weight() {
+    let origins = named(["a", "b", "c"]).await;
+    let text = weighted("least_connections", &[(&origins[0], 5), (&origins[1], 1), (&origins[2], 1)]);
+    let proxy = Proxy::with_config(&text).start().await;
+
+    // One connection, one worker: one request at a time.
+    let shares = counts(proxy.client().get("/").repeat(70).origins().await);
+
+    assert_eq!((shares["a"], shares["b"], shares["c"]), (50, 10, 10));
+}
+
+#[tokio::test]
+async fn under_load_the_default_comes_near_to_shares_by_weight() {
+    let slow = || Answer::echo().after(Duration::from_millis(2));
+    let (heavy, light) = (Origin::http1().answers(slow()).start().await, Origin::http1().answers(slow()).start().await);
+    let text = weighted("power_of_two", &[(&heavy, 9), (&light, 1)]);
+    let proxy = Proxy::with_config(&text).start().await;
+
+    let report = proxy.load().kept(8).rate(2_000).requests(3_000).run().await;
+
+    assert_eq!((report.failed, report.answered()), (0, 3_000), "{report:?}");
+    // Shares of 10 %; it had 40 % and more.
+    assert!((100..=600).contains(&light.requests()), "{} of 3000", light.requests());
+}
+
+#[tokio::test]
 async fn of_two_the_default_takes_the_one_with_fewer_in_flight() {
     let origins = named(["a", "b"]).await;
     let proxy = Proxy::with_endpoints(&origins).start().await;

@@ -113,6 +113,29 @@ async fn several_endpoints_without_probes_are_a_warning_only() {
 }
 
 #[tokio::test]
+async fn weights_like_those_of_a_canary_are_a_warning_where_they_are_not_exact_shares() {
+    let with = |balance: &str, weight: u16| {
+        let endpoints = format!("[{{ address = \"10.0.0.1:80\", weight = {weight} }}, \"10.0.0.2:80\"]");
+        GOOD.replacen("[\"10.0.0.1:8080\"]", &endpoints, 1).replacen(
+            "endpoints",
+            &format!("balance = \"{balance}\"\nendpoints"),
+            1,
+        )
+    };
+    for (balance, weight, warns) in [
+        ("power_of_two", 9, true),
+        ("least_connections", 9, true),
+        ("power_of_two", 4, false),
+        ("round_robin", 9, false),
+        ("random", 9, false),
+    ] {
+        let end = check(&with(balance, weight)).await;
+        assert_eq!(end.code, Some(0), "{}", said(&end));
+        assert_eq!(said(&end).contains("the weights 1 to 9"), warns, "{balance} {weight}: {}", said(&end));
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_a_later_version_is_refused_as_such() {
     let end = check(&GOOD.replacen("[[routes]]", "[listeners.web.http3]\n[[routes]]", 1)).await;
 

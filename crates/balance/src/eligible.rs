@@ -60,6 +60,21 @@ pub(crate) struct Load {
     pub(crate) weight: u64,
 }
 
+impl Load {
+    /// Whether a request is better there than here: with it, the other is no busier for its weight than this one is without it. What is less
+    /// than that is no difference, else the lighter of two would lose whenever both are idle, or the heavier whenever it has anything to do.
+    /// With equal weights: whether the other has fewer.
+    pub(crate) fn is_beaten_by(&self, other: &Self) -> bool {
+        // (b + 1) / w <= a / v without dividing.
+        (other.in_flight + 1) * self.weight <= self.in_flight * other.weight
+    }
+
+    /// Whether this one, with another request, is less busy for its weight than the other would be with it.
+    pub(crate) fn with_one_more_is_below(&self, other: &Self) -> bool {
+        (self.in_flight + 1) * other.weight < (other.in_flight + 1) * self.weight
+    }
+}
+
 impl Candidates<'_> {
     /// Whether this request was there already.
     pub(crate) fn is_tried(&self, index: u32) -> bool {

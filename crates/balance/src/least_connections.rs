@@ -1,9 +1,16 @@
-//! `least_connections`: the fewest requests in flight for its weight, counting the one to come.
+//! `least_connections`: the fewest requests in flight for its weight.
 //!
-//! Among many, the best of a few drawn at random: by then the last bit of balance costs more cache misses than it saves
-//! waiting. Equals are chosen from at random, else all workers would run to the same idle endpoint.
+//! Loads that differ by less than one request are equal: among those, endpoints take turns by weight (`rotation.rs`), so that weights are
+//! shares also while there is little to do. nginx does the same where loads are exactly equal (`ngx_http_upstream_least_conn_module.c`), which
+//! with weights they rarely are. Among many, the best of a few drawn at random: by then the last bit of balance costs more cache misses than
+//! it saves waiting.
 
-use crate::{Rng, eligible::Candidates, sampler::Sampler};
+use crate::{
+    Rng,
+    eligible::{Candidates, Load},
+    rotation::Rotation,
+    sampler::{Sampler, Shares},
+};
 
 /// Candidates up to which all are looked at: 64 counters are 64 cache lines, still far below a microsecond.
 const SCAN_MAX: usize = 64;
@@ -11,53 +18,48 @@ const SCAN_MAX: usize = 64;
 /// Candidates drawn above that.
 const SAMPLE: u32 = 5;
 
-pub(crate) fn pick(sampler: &Sampler, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
-    let mut best = Best::default();
-    let list = candidates.eligible.list();
-    if list.len() <= SCAN_MAX {
-        for &index in list.iter().filter(|&&index| !candidates.is_tried(index)) {
-            best.offer(index, candidates, rng);
-        }
-    } else {
-        for _ in 0..SAMPLE {
-            let Some(index) = sampler.draw(candidates, rng, |index| candidates.is_tried(index)) else { break };
-            best.offer(index, candidates, rng);
+/// What one worker keeps.
+#[derive(Debug)]
+pub(crate) struct LeastConnections {
+    pub(crate) sampler: Sampler,
+    rotation: Rotation,
+}
+
+impl LeastConnections {
+    pub(crate) fn new(shares: &Shares, weights: impl ExactSizeIterator<Item = u16> + Clone, rng: &mut Rng) -> Self {
+        Self { sampler: Sampler::new(shares, weights.len()), rotation: Rotation::new(weights, rng) }
+    }
+
+    pub(crate) fn pick(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+        if candidates.eligible.list().len() <= SCAN_MAX {
+            self.of_all(candidates)
+        } else {
+            self.of_some(candidates, rng)
         }
     }
-    best.choice.map(|choice| choice.index)
-}
 
-/// The least loaded so far; of `equals` equals each with the same chance (reservoir sampling).
-#[derive(Default)]
-struct Best {
-    choice: Option<Choice>,
-    equals: u32,
-}
+    fn of_all(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
+        let untried = || candidates.eligible.list().iter().copied().filter(|&index| !candidates.is_tried(index));
+        let loads = untried().map(|index| (index, candidates.load(index)));
+        let (index, least) =
+            loads.reduce(|best, next| if next.1.with_one_more_is_below(&best.1) { next } else { best })?;
+        // Read once more, so the counts may have moved: the least loaded one is an equal in any case.
+        let equals = untried()
+            .map(|other| (other, candidates.load(other)))
+            .filter(|(other, load)| *other == index || !load.is_beaten_by(&least));
+        self.rotation.next(equals.map(|(other, load)| (other, load.weight)))
+    }
 
-struct Choice {
-    index: u32,
-    /// With the request to come.
-    in_flight: u64,
-    weight: u64,
-}
-
-impl Best {
-    fn offer(&mut self, index: u32, candidates: &Candidates<'_>, rng: &mut Rng) {
-        let load = candidates.load(index);
-        let offered = Choice { index, in_flight: load.in_flight + 1, weight: load.weight };
-        let order = self.choice.as_ref().map(|best| {
-            // (a + 1) / v against (b + 1) / w without dividing.
-            (offered.in_flight * best.weight).cmp(&(best.in_flight * offered.weight))
-        });
-        match order {
-            None | Some(std::cmp::Ordering::Less) => (self.choice, self.equals) = (Some(offered), 1),
-            Some(std::cmp::Ordering::Equal) => {
-                self.equals += 1;
-                if rng.below(self.equals) == 0 {
-                    self.choice = Some(offered);
-                }
+    /// The first of those drawn, which are drawn by weight, or one that beats it.
+    fn of_some(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+        let mut best: Option<(u32, Load)> = None;
+        for _ in 0..SAMPLE {
+            let Some(index) = self.sampler.draw(candidates, rng, |index| candidates.is_tried(index)) else { break };
+            let load = candidates.load(index);
+            if best.as_ref().is_none_or(|(_, best)| best.is_beaten_by(&load)) {
+                best = Some((index, load));
             }
-            Some(std::cmp::Ordering::Greater) => {}
         }
+        best.map(|(index, _)| index)
     }
 }

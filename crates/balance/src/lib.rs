@@ -17,6 +17,7 @@ mod picker;
 mod power_of_two;
 mod random;
 mod rng;
+mod rotation;
 mod round_robin;
 mod sampler;
 mod stride;

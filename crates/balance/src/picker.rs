@@ -7,7 +7,8 @@ use crate::{
     EndpointSet, HashKey, Rng,
     eligible::{Candidates, Eligible},
     endpoints::Table,
-    ip_hash, least_connections,
+    ip_hash,
+    least_connections::LeastConnections,
     maglev::Maglev,
     power_of_two, random,
     round_robin::RoundRobin,
@@ -29,7 +30,7 @@ pub struct Picker {
 #[derive(Debug)]
 enum Method {
     PowerOfTwo(Sampler),
-    LeastConnections(Sampler),
+    LeastConnections(LeastConnections),
     Random(Sampler),
     RoundRobin(RoundRobin),
     IpHash(Arc<Maglev>),
@@ -42,7 +43,10 @@ impl Picker {
         let members = set.members().len();
         let method = match set.table() {
             Table::PowerOfTwo(shares) => Method::PowerOfTwo(Sampler::new(shares, members)),
-            Table::LeastConnections(shares) => Method::LeastConnections(Sampler::new(shares, members)),
+            Table::LeastConnections(shares) => {
+                let weights = set.members().iter().map(|member| member.weight.get());
+                Method::LeastConnections(LeastConnections::new(shares, weights, rng))
+            }
             Table::Random(shares) => Method::Random(Sampler::new(shares, members)),
             Table::RoundRobin(turns) => Method::RoundRobin(RoundRobin::new(turns, members, rng)),
             Table::IpHash(table) => Method::IpHash(Arc::clone(table)),
@@ -65,7 +69,7 @@ impl Picker {
         let candidates = Candidates { members: self.set.members(), eligible: &self.eligible, tried };
         let chosen = match &mut self.method {
             Method::PowerOfTwo(sampler) => power_of_two::pick(sampler, &candidates, rng),
-            Method::LeastConnections(sampler) => least_connections::pick(sampler, &candidates, rng),
+            Method::LeastConnections(least) => least.pick(&candidates, rng),
             Method::Random(sampler) => random::pick(sampler, &candidates, rng),
             Method::RoundRobin(round_robin) => round_robin.pick(&candidates),
             Method::IpHash(table) => ip_hash::pick(table, key, &candidates),
@@ -89,9 +93,8 @@ impl Picker {
         let members = self.set.members();
         self.eligible.rebuild(members);
         match &mut self.method {
-            Method::PowerOfTwo(sampler) | Method::LeastConnections(sampler) | Method::Random(sampler) => {
-                sampler.rebuild(members, &self.eligible);
-            }
+            Method::PowerOfTwo(sampler) | Method::Random(sampler) => sampler.rebuild(members, &self.eligible),
+            Method::LeastConnections(least) => least.sampler.rebuild(members, &self.eligible),
             Method::RoundRobin(round_robin) => round_robin.rebuild(members, &self.eligible),
             Method::IpHash(_) => {}
         }

@@ -11,8 +11,7 @@ pub(crate) fn pick(sampler: &Sampler, candidates: &Candidates<'_>, rng: &mut Rng
         return Some(first);
     };
     debug_assert_ne!(first, second, "two choices are two");
-    // a / v < b / w without dividing. A tie goes to the first, which was drawn in proportion to the weights.
-    let (one, other) = (candidates.load(first), candidates.load(second));
-    let second_is_less = other.in_flight * one.weight < one.in_flight * other.weight;
-    Some(if second_is_less { second } else { first })
+    // Without a difference of one request it is the first, which was drawn in proportion to the weights.
+    let beaten = candidates.load(first).is_beaten_by(&candidates.load(second));
+    Some(if beaten { second } else { first })
 }

@@ -141,23 +141,83 @@ fn least_connections_fills_the_emptiest_for_its_weight() {
 }
 
 #[test]
-fn least_connections_chooses_among_equals_at_random() {
+fn with_little_to_do_least_connections_takes_turns_by_weight() {
+    for seed in 0..20 {
+        let set = weighted(Algorithm::LeastConnections, &[5, 1, 1]);
+        let mut worker = Worker::new(&set, seed);
+        for _ in 0..10 {
+            assert_eq!(worker.counts(7), [5, 1, 1]);
+        }
+    }
+}
+
+#[test]
+fn least_connections_gives_equals_the_same_whether_it_looks_at_all_or_at_a_few() {
     for count in [10, 64, 65, 200] {
         let set = equal(Algorithm::LeastConnections, count);
         let counts = Worker::new(&set, 5).counts(count * 2000);
         assert!(in_proportion(&counts, &vec![1; count]), "{counts:?}");
+        let firsts: std::collections::BTreeSet<usize> = (0..100).map(|seed| Worker::new(&set, seed).pick()).collect();
+        assert!(firsts.len() > 7, "workers do not all begin with the same: {firsts:?}");
+    }
+}
+
+#[test]
+fn among_many_too_least_connections_with_little_to_do_follows_the_weights() {
+    let weights: Vec<u16> = (0..100).map(|n| 1 + n % 5).collect();
+    let set = weighted(Algorithm::LeastConnections, &weights);
+    let counts = Worker::new(&set, 5).counts(200_000);
+    assert!(in_proportion(&counts, &weights.iter().map(|&weight| weight.into()).collect::<Vec<_>>()), "{counts:?}");
+}
+
+/// How often each was chosen when so many clients ask at a time, each again when it has its answer; all endpoints are equally fast.
+fn with_clients(algorithm: Algorithm, weights: &[u16], clients: usize) -> Vec<usize> {
+    let set = weighted(algorithm, weights);
+    let mut worker = Worker::new(&set, 11);
+    let (mut running, mut counts) = (Vec::new(), vec![0; weights.len()]);
+    for _ in 0..20_000 {
+        if running.len() == clients {
+            let ends = worker.rng.below(u32::try_from(clients).unwrap()) as usize;
+            drop(running.swap_remove(ends));
+        }
+        let index = worker.pick();
+        counts[index] += 1;
+        running.push(set.members()[index].endpoint.begin());
+    }
+    counts
+}
+
+#[test]
+fn weights_are_near_to_shares_whatever_the_load_and_never_turn_round() {
+    for algorithm in [Algorithm::PowerOfTwo, Algorithm::LeastConnections] {
+        for weights in [vec![9, 1], vec![5, 1, 1], vec![3, 2, 1], vec![1, 10, 100]] {
+            for clients in [1, 2, 3, 4, 8, 16, 50, 200] {
+                let counts = with_clients(algorithm, &weights, clients);
+                let total: u16 = weights.iter().sum();
+                for (count, weight) in counts.iter().zip(&weights) {
+                    // Of the 20 000; a share that is a fraction of a request in flight can be had only roughly.
+                    let (share, wanted) = (*count as f64 / 20_000.0, f64::from(*weight) / f64::from(total));
+                    println!("{algorithm:?} {weights:?} {clients}: {share:.3} of {wanted:.3}");
+                    assert!(share <= wanted * 1.6 + 0.01, "{algorithm:?} {weights:?} {clients}: {counts:?}");
+                    assert!(share >= wanted * 0.4 - 0.01, "{algorithm:?} {weights:?} {clients}: {counts:?}");
+                }
+            }
+        }
     }
 }
 
 #[test]
 fn power_of_two_compares_load_for_weight() {
-    // Both are always looked at; 9 requests on weight 10 are less than 1 on weight 1.
+    // Both are always looked at; 9 requests on weight 10 are less than 1 on weight 1, also with the next one.
     let set = weighted(Algorithm::PowerOfTwo, &[10, 1]);
     let mut worker = Worker::new(&set, 1);
     let requests: Vec<_> = (0..9).map(|_| set.members()[0].endpoint.begin()).collect();
     let _one = set.members()[1].endpoint.begin();
     assert_eq!(worker.counts(1000), [1000, 0]);
+    // 11 are more, but so would be 2 on weight 1: no difference, and the weights decide.
     let _two_more = [set.members()[0].endpoint.begin(), set.members()[0].endpoint.begin()];
+    assert!(in_proportion(&worker.counts(10_000), &[10, 1]));
+    let _nine_more: Vec<_> = (0..9).map(|_| set.members()[0].endpoint.begin()).collect();
     assert_eq!(worker.counts(1000), [0, 1000]);
     drop(requests);
 }

@@ -216,6 +216,7 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<UpstreamDraft<
     let balance = section.preset::<Word>("balance").0;
     let balance = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == balance).unwrap_or_default();
     let endpoints = endpoints(&section);
+    warn_of_shares(&section, balance, &endpoints);
     let timeouts = section.section("timeouts").map_or_else(UpstreamTimeouts::default, |section| timeouts(&section));
     let pool = section.section("pool").map_or_else(Pool::default, |section| pool(&section));
     let resolve_interval = section.preset("resolve_interval");
@@ -268,6 +269,26 @@ fn fits_tls(section: &Section<'_>, protocol: UpstreamProtocol, tls: bool) {
             node.refuse("endpoints choose within TLS, and this upstream has no TLS", "write tls, or what they speak");
         }
         _ => {}
+    }
+}
+
+/// How many times the lightest endpoint the heaviest may weigh before weights are most likely meant as shares, as for a canary: machines
+/// rarely differ that much.
+const SKEW_MAX: u16 = 4;
+
+/// Warns where weights look like shares and the algorithm, which follows the load, only comes near to them.
+fn warn_of_shares(section: &Section<'_>, balance: Algorithm, endpoints: &[Endpoint]) {
+    if !matches!(balance, Algorithm::PowerOfTwo | Algorithm::LeastConnections) {
+        return;
+    }
+    let weights = || endpoints.iter().filter(|endpoint| !endpoint.drain).map(|endpoint| endpoint.weight.get());
+    let (Some(least), Some(most)) = (weights().min(), weights().max()) else { return };
+    if u32::from(most) > u32::from(least) * u32::from(SKEW_MAX) {
+        let message =
+            format!("with balance = {:?} the weights {least} to {most} are not exact shares", balance.as_str());
+        let hint =
+            "for exact shares write balance = \"round_robin\"; for endpoints that can bear so much more, leave it";
+        section.report().add(Finding::warning(section.place_of("balance"), message).hint(hint));
     }
 }
 
