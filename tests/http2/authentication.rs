@@ -1,10 +1,11 @@
 //! NTLM and Negotiate authenticate connections, which HTTP/2 does not know: nothing that carries them is shared.
 
 use super::{
+    origin::H2Origin,
     site::{AUTO, Site},
     talk::{Talk, h2c, request},
 };
-use evenkeel_testkit::{RawOrigin, Script, Wire};
+use evenkeel_testkit::{Proxy, RawOrigin, Script, Wire};
 
 #[tokio::test]
 async fn a_client_of_http_2_gives_no_other_stream_what_one_has_authenticated() {
@@ -35,4 +36,20 @@ async fn an_endpoint_that_could_choose_http_2_is_asked_in_http_1_for_it() {
     }
 
     assert_eq!(site.agreed(), ["h2", "http/1.1"], "and the next request goes over the same connection");
+}
+
+#[tokio::test]
+async fn where_an_endpoint_speaks_nothing_else_such_a_stream_has_a_connection_of_its_own() {
+    let origin = H2Origin::echo().await;
+    let proxy = Proxy::with_upstream(&origin.place).upstream("protocol = \"h2c\"").workers(1).start().await;
+    let ask =
+        async |credentials: &str| proxy.client().get("/").header("authorization", credentials).send().await.status;
+
+    for _ in 0..2 {
+        assert_eq!((ask("Basic eDp5").await, ask("Negotiate YII=").await), (200, 200));
+    }
+
+    assert_eq!(origin.connections(), 3, "the shared one, and two of one request each");
+    let connections = "evenkeel_upstream_connections";
+    proxy.metrics_show("they are closed", |m| (m.sum(connections, &[]) - 1.0).abs() < 0.5).await;
 }

@@ -21,6 +21,7 @@ mod origin;
 mod pings;
 mod resets;
 mod secured;
+mod sharing;
 mod site;
 mod socket;
 mod stuck;

@@ -149,7 +149,12 @@ impl FrameOrigin {
 
     /// The next connection, greeted with these settings.
     pub(super) async fn accept(&self, settings: &[(u16, u32)]) -> FrameWire {
-        FrameWire::accepted(in_time("a connection", self.door.accept()).await.expect("a connection"), settings).await
+        FrameWire::accepted(self.accept_bare().await, settings).await
+    }
+
+    /// The next connection, not greeted yet.
+    pub(super) async fn accept_bare(&self) -> Socket {
+        in_time("a connection", self.door.accept()).await.expect("a connection")
     }
 }
 

@@ -32,6 +32,20 @@ pub enum ConnectError {
     Io(#[from] io::Error),
 }
 
+/// Of several requests that waited for one connection each is told.
+impl Clone for ConnectError {
+    fn clone(&self) -> Self {
+        match self {
+            Self::NoAddress => Self::NoAddress,
+            Self::TimedOut { waited } => Self::TimedOut { waited: *waited },
+            Self::Io(error) => Self::Io(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
+        }
+    }
+}
+
 /// Connects to a target. A name with many addresses is tried in the resolver's order, each with an even share of what is left
 /// of the time.
 ///

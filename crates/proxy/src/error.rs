@@ -77,7 +77,7 @@ pub enum MalformedResponse {
 }
 
 /// Why a request gets an answer of our own.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The client broke HTTP.

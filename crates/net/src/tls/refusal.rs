@@ -5,7 +5,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use std::{io, time::Duration};
 
 /// Why there is no TLS with an endpoint.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The handshake did not end in time.
     #[error("no TLS handshake after {waited:?}")]

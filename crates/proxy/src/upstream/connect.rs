@@ -33,12 +33,14 @@ pub(super) async fn open_for(
     let opened = open(upstream, endpoint, identity, inside, time, exchange.worker()).await;
     opened.map_err(|error| match exchange.time_left(total) {
         // Nobody else need be asked: there is no time left for an answer.
-        Some(Duration::ZERO) => {
-            let endpoint = endpoint.part.target.address().clone();
-            Failure { error: ProxyError::TimeIsUp { endpoint }, sent: Sent::Answered }
-        }
+        Some(Duration::ZERO) => time_is_up(endpoint.part.target.address().clone()),
         _ => Failure { error, sent: Sent::Nothing },
     })
+}
+
+/// A request has no time left for an answer.
+pub(super) fn time_is_up(endpoint: Address) -> Failure {
+    Failure { error: ProxyError::TimeIsUp { endpoint }, sent: Sent::Answered }
 }
 
 /// A connection, the PROXY header, TLS: each of the latter where the upstream has it. The header comes before TLS, as HAProxy sends it.

@@ -6,6 +6,7 @@
 
 use super::{
     attempt::{Failure, Sent},
+    coming::{Came, Coming, Making},
     connect,
     identity::Identity,
     place::{Place, State},
@@ -31,7 +32,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::oneshot, task::AbortHandle};
 
 /// Streams at a time on one connection, if the endpoint takes as many: RFC 9113, section 6.5.2, recommends to allow no fewer. More would
 /// only make them wait for each other in one socket.
@@ -41,12 +42,7 @@ pub(super) const STREAMS_MAX: u32 = 100;
 #[derive(Default)]
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Connection>>>,
-    /// Whether one is being made; who comes meanwhile waits for it.
-    connecting: Cell<bool>,
-    /// How many waits, and how many attempts to connect have failed so far.
-    waiting: Cell<u32>,
-    failures: Cell<u64>,
-    connected: Rc<Notify>,
+    coming: Coming,
     /// The endpoint, given the choice, has chosen HTTP/1.1 when it was last asked.
     declined: Cell<bool>,
 }
@@ -131,39 +127,29 @@ impl Connection {
     }
 }
 
-/// Whether it is worth while to wait for the connection that is just being made: as many do as will find room on it, if it can be expected
-/// to have any. Connections that speak for one client each are no use to others.
-pub(super) fn is_coming(endpoint: &LocalEndpoint, identity: &Identity) -> bool {
+/// A place among those who wait for a connection that is being made, where there is one that it can be of use to.
+pub(super) fn join(endpoint: &LocalEndpoint, identity: &Identity) -> Option<Waiting> {
     let connections = endpoint.pool.http2();
-    connections.connecting.get()
-        && !connections.declined.get()
-        && connections.waiting.get() < STREAMS_MAX
-        && identity.announcement.is_none()
+    if connections.declined.get() { None } else { connections.coming.join(identity).map(Waiting) }
 }
 
-/// Waits until an attempt to connect has ended; whether it may have been of use.
-pub(super) async fn wait(endpoint: &LocalEndpoint, upstream: &LocalUpstream, exchange: &Exchange) -> bool {
-    let connections = endpoint.pool.http2();
-    let _waiting = Waiting::one_more(&connections.waiting);
-    let failures = connections.failures.get();
-    let connected = connections.connected.notified();
-    let limit = limit(upstream, exchange);
-    tokio::time::timeout(limit, connected).await.is_ok() && connections.failures.get() == failures
-}
+/// A place among those who wait.
+pub(super) struct Waiting(oneshot::Receiver<Came>);
 
-/// One who waits.
-struct Waiting<'c>(&'c Cell<u32>);
-
-impl<'c> Waiting<'c> {
-    fn one_more(waiting: &'c Cell<u32>) -> Self {
-        waiting.set(waiting.get() + 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+impl Waiting {
+    /// Waits until the connection is there or cannot be made. `None`: this is to be tried again.
+    pub(super) async fn wait(self, upstream: &LocalUpstream, exchange: &Exchange) -> Option<Result<Stream, Failure>> {
+        let came = match exchange.time_left(upstream.part.settings.timeouts.total) {
+            None => self.0.await,
+            Some(left) => match tokio::time::timeout(left, self.0).await {
+                Ok(came) => came,
+                Err(_) => return Some(Err(connect::time_is_up(exchange.endpoint_address()))),
+            },
+        };
+        match came.ok()? {
+            Came::Stream(stream) => Some(Ok(stream)),
+            Came::Failed(error) => Some(Err(Failure { error, sent: Sent::Nothing })),
+        }
     }
 }
 
@@ -173,24 +159,35 @@ fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
     exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
 }
 
-/// An attempt to make a connection that may speak HTTP/2, for which others can wait.
-pub(super) struct Attempt<'e>(&'e Rc<LocalEndpoint>);
+/// An attempt to make a connection that may speak HTTP/2. However it ends, others wait for it no longer.
+pub(super) struct Attempt<'e> {
+    endpoint: &'e Rc<LocalEndpoint>,
+    /// `None`: no other request may use it.
+    making: Option<Rc<Making>>,
+}
 
 impl<'e> Attempt<'e> {
-    pub(super) fn begin(endpoint: &'e Rc<LocalEndpoint>) -> Self {
-        endpoint.pool.http2().connecting.set(true);
-        Self(endpoint)
+    /// Others may wait for it and share it.
+    pub(super) fn begin(endpoint: &'e Rc<LocalEndpoint>, identity: &Identity) -> Self {
+        Self { endpoint, making: Some(endpoint.pool.http2().coming.begins(identity)) }
+    }
+
+    /// It carries one request and is closed with that.
+    pub(super) fn alone(endpoint: &'e Rc<LocalEndpoint>) -> Self {
+        Self { endpoint, making: None }
     }
 
     /// The endpoint has chosen HTTP/1.1. Until it chooses otherwise nobody waits for another's connection.
     pub(super) fn declined(self) {
-        self.0.pool.http2().declined.set(true);
+        self.endpoint.pool.http2().declined.set(true);
     }
 
-    /// There is no connection. Those who wait will not wait for each other again.
-    pub(super) fn failed(&self) {
-        let failures = &self.0.pool.http2().failures;
-        failures.set(failures.get() + 1);
+    /// There is no connection. Those who wait for it would get none either, unless it is only its maker who had no more time.
+    pub(super) fn failed(&self, failure: &Failure) {
+        if let (Some(making), Sent::Nothing) = (&self.making, failure.sent) {
+            self.endpoint.pool.http2().coming.ends(making);
+            making.tell(|| Some(Came::Failed(failure.error.clone())));
+        }
     }
 
     /// Speaks HTTP/2 on a connection that was just made, and begins a stream on it.
@@ -201,10 +198,10 @@ impl<'e> Attempt<'e> {
         upstream: &LocalUpstream,
         exchange: &Exchange,
     ) -> Result<Stream, Failure> {
-        let (endpoint, worker) = (self.0, exchange.worker());
+        let (endpoint, worker) = (self.endpoint, exchange.worker());
         let uploads = Rc::<Uploads>::default();
         let opened = handshake(stream, endpoint, upstream, &uploads, exchange).await;
-        let (sender, driven) = opened.inspect_err(|_| self.failed())?;
+        let (sender, driven) = opened.inspect_err(|failure| self.failed(failure))?;
         let connection = Rc::new(Connection {
             sender: RefCell::new(sender),
             driven,
@@ -217,19 +214,34 @@ impl<'e> Attempt<'e> {
             place: RefCell::new(endpoint.pool.place(State::Idle)),
             identity,
         });
-        let connections = endpoint.pool.http2();
-        connections.declined.set(false);
-        connections.open.borrow_mut().push(Rc::clone(&connection));
-        Ok(Stream::begin(connection, endpoint, worker))
+        let first = Stream::begin(Rc::clone(&connection), endpoint, worker);
+        self.endpoint.pool.http2().declined.set(false);
+        self.share(&connection, worker);
+        Ok(first)
+    }
+
+    /// Those who wait have their streams before anybody who comes now.
+    fn share(self, connection: &Rc<Connection>, worker: &Rc<Worker>) {
+        let (endpoint, connections) = (self.endpoint, self.endpoint.pool.http2());
+        let Some(making) = &self.making else { return };
+        connections.coming.learn(preface::takes(&connection.driven));
+        connections.coming.ends(making);
+        connections.open.borrow_mut().push(Rc::clone(connection));
+        // Made with other files of TLS than it was to be made with, it is none that they would have made.
+        let alike = connection.identity == *making.identity();
+        making.tell(|| {
+            let room = alike && connection.has_room();
+            room.then(|| Came::Stream(Stream::begin(Rc::clone(connection), endpoint, worker)))
+        });
     }
 }
 
-/// However it ends, those who wait are woken.
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let connections = self.0.pool.http2();
-        connections.connecting.set(false);
-        connections.connected.notify_waiters();
+        if let Some(making) = &self.making {
+            self.endpoint.pool.http2().coming.ends(making);
+            making.tell(|| None);
+        }
     }
 }
 
@@ -250,6 +262,10 @@ async fn handshake(
         Ok(Err(Unopened::Refused(cause))) => connect::tls_failed(upstream, cause, address, exchange.worker()),
         Ok(Err(Unopened::Silent)) => {
             ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() }
+        }
+        // It is the request whose time was short.
+        Err(_) if exchange.time_left(upstream.part.settings.timeouts.total) == Some(Duration::ZERO) => {
+            return Err(connect::time_is_up(address));
         }
         Err(_) => ProxyError::ConnectFailed { endpoint: address, cause: ConnectError::TimedOut { waited: limit } },
     };

@@ -72,8 +72,11 @@ impl Lease {
             cells.pool_hits.inc();
             return Ok(Self::Http1(owned));
         }
+        // A stream that authenticates its connection shares none, though HTTP/2 knows no such thing.
+        let alone = exchange.has_connection_auth();
         loop {
             let stream = match only {
+                _ if alone => None,
                 Some(Protocol::Http11) => None,
                 _ => http2::Stream::on_open(endpoint, identity, worker).map(Self::Http2),
             };
@@ -85,11 +88,16 @@ impl Lease {
                 cells.pool_hits.inc();
                 return Ok(found);
             }
-            let joins = only != Some(Protocol::Http11) && http2::is_coming(endpoint, identity);
-            if !joins || !http2::wait(endpoint, upstream, exchange).await {
+            let joins = only != Some(Protocol::Http11) && !alone;
+            let Some(waiting) = joins.then(|| http2::join(endpoint, identity)).flatten() else {
                 cells.pool_misses.inc();
                 // Rare and large, so boxed: the future of a request over a pooled connection stays small.
                 return Box::pin(Self::make(upstream, endpoint, identity, only, exchange)).await;
+            };
+            if let Some(came) = Box::pin(waiting.wait(upstream, exchange)).await {
+                let stream = came?;
+                cells.pool_hits.inc();
+                return Ok(Self::Http2(stream));
             }
         }
     }
@@ -102,10 +110,15 @@ impl Lease {
         only: Option<Protocol>,
         exchange: &Exchange,
     ) -> Result<Self, Failure> {
-        let attempt = (only != Some(Protocol::Http11)).then(|| http2::Attempt::begin(endpoint));
+        let attempt = match only {
+            Some(Protocol::Http11) => None,
+            _ if exchange.has_connection_auth() => Some(http2::Attempt::alone(endpoint)),
+            _ => Some(http2::Attempt::begin(endpoint, identity)),
+        };
         let mut identity = identity.clone();
         let opened = connect::open_for(upstream, endpoint, &mut identity, only, exchange).await;
-        let (stream, protocol) = opened.inspect_err(|_| attempt.iter().for_each(http2::Attempt::failed))?;
+        let (stream, protocol) =
+            opened.inspect_err(|failure| attempt.iter().for_each(|attempt| attempt.failed(failure)))?;
         match attempt {
             Some(attempt) if protocol == Protocol::Http2 => {
                 return attempt.speak(stream, identity, upstream, exchange).await.map(Self::Http2);

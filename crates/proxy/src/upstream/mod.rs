@@ -2,6 +2,7 @@
 
 mod announcement;
 mod attempt;
+mod coming;
 mod connect;
 mod dial;
 mod http1;

@@ -1,0 +1,158 @@
+//! Connections of HTTP/2 to one endpoint that are just being made, and the requests that wait for a stream of one.
+//!
+//! As many are being made as those who wait will fill, and no more: each takes as many requests as its endpoint takes streams, as far as that is
+//! known. When it is there, they get their streams in the order in which they came, before anybody else. When it cannot be made they fail with
+//! it, as the pending streams of Envoy do (`ConnPoolImplBase::purgePendingStreams`): each would have made the same connection at the same
+//! time. When it is given up for a reason that is not the endpoint's, the first of them makes another one.
+
+use super::{
+    http2::{STREAMS_MAX, Stream},
+    identity::Identity,
+};
+use crate::error::ProxyError;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+};
+use tokio::sync::oneshot;
+
+/// What comes of waiting. Without a word: to be tried again.
+pub(super) enum Came {
+    /// A stream on the new connection.
+    Stream(Stream),
+    /// There is no connection.
+    Failed(ProxyError),
+}
+
+/// What is being made to one endpoint.
+pub(super) struct Coming {
+    making: RefCell<Vec<Rc<Making>>>,
+    /// How many streams the endpoint took at a time when it was last heard.
+    takes: Cell<usize>,
+}
+
+/// One connection that is being made.
+pub(super) struct Making {
+    identity: Identity,
+    /// In the order in which they came. Some may have given up.
+    waiting: RefCell<VecDeque<oneshot::Sender<Came>>>,
+}
+
+impl Default for Coming {
+    fn default() -> Self {
+        Self { making: RefCell::default(), takes: Cell::new(STREAMS_MAX as usize) }
+    }
+}
+
+impl Coming {
+    /// A request makes a connection, for which others may wait.
+    pub(super) fn begins(&self, identity: &Identity) -> Rc<Making> {
+        let making = Rc::new(Making { identity: identity.clone(), waiting: RefCell::default() });
+        self.making.borrow_mut().push(Rc::clone(&making));
+        making
+    }
+
+    /// It is made, or will not be: nobody else waits for it.
+    pub(super) fn ends(&self, making: &Rc<Making>) {
+        self.making.borrow_mut().retain(|other| !Rc::ptr_eq(other, making));
+    }
+
+    /// The endpoint takes so many streams on one connection.
+    pub(super) fn learn(&self, takes: usize) {
+        self.takes.set(takes.clamp(1, STREAMS_MAX as usize));
+    }
+
+    /// A place among those who wait for a connection, if one is being made that will have room for another stream.
+    pub(super) fn join(&self, identity: &Identity) -> Option<oneshot::Receiver<Came>> {
+        // One stream is its maker's.
+        let room = self.takes.get() - 1;
+        let making = self.making.borrow();
+        making.iter().filter(|making| making.identity == *identity).find_map(|making| making.join(room))
+    }
+}
+
+impl Making {
+    /// For whom it was to be made, and how.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn join(&self, room: usize) -> Option<oneshot::Receiver<Came>> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= room {
+            waiting.retain(|waits| !waits.is_closed());
+        }
+        if waiting.len() >= room {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiting.push_back(sender);
+        Some(receiver)
+    }
+
+    /// Gives each who waits what it gets, the first one first; the others are to try again.
+    pub(super) fn tell(&self, mut came: impl FnMut() -> Option<Came>) {
+        for waits in self.waiting.take() {
+            if waits.is_closed() {
+                continue;
+            }
+            let Some(came) = came() else { break };
+            // One who leaves at this moment gives it back by dropping it.
+            let _ = waits.send(came);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity { announcement: None, tls: None }
+    }
+
+    #[test]
+    fn a_connection_is_waited_for_by_as_many_as_it_will_carry() {
+        let coming = Coming::default();
+        assert!(coming.join(&identity()).is_none(), "there is none");
+        let making = coming.begins(&identity());
+        let waiting: Vec<_> = (0..STREAMS_MAX).map_while(|_| coming.join(&identity())).collect();
+        assert_eq!(waiting.len(), 99, "and its maker");
+
+        let second = coming.begins(&identity());
+        assert!(coming.join(&identity()).is_some(), "the next ones wait for the second");
+
+        coming.ends(&making);
+        coming.ends(&second);
+        assert!(coming.join(&identity()).is_none());
+    }
+
+    #[test]
+    fn one_who_has_left_gives_its_place_to_another() {
+        let coming = Coming::default();
+        let _making = coming.begins(&identity());
+        coming.learn(2);
+        let first = coming.join(&identity());
+        assert!(first.is_some() && coming.join(&identity()).is_none());
+        drop(first);
+        assert!(coming.join(&identity()).is_some());
+    }
+
+    #[test]
+    fn those_who_wait_are_told_in_their_order_and_the_rest_tries_again() {
+        let coming = Coming::default();
+        let making = coming.begins(&identity());
+        let mut waiting = [(); 4].map(|()| coming.join(&identity()).unwrap());
+        waiting[0].close();
+
+        let mut places = 2;
+        making.tell(|| {
+            places -= 1;
+            (places >= 0).then(|| Came::Failed(ProxyError::NoRoute))
+        });
+
+        let told = waiting.map(|mut waits| waits.try_recv().is_ok());
+        assert_eq!(told, [false, true, true, false]);
+    }
+}

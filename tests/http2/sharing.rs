@@ -1,0 +1,166 @@
+//! How many connections to an endpoint of HTTP/2 are made, who waits for them, and what comes of those who wait.
+
+use super::{
+    origin::{FrameOrigin, H2Origin, echo},
+    talk::{Talk, request},
+};
+use evenkeel_testkit::{Builder, Frame, FrameWire, Proxy, Wire, eventually, in_time};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
+
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+fn h2c_endpoint(endpoint: impl std::fmt::Display) -> Builder {
+    Proxy::with_upstream(endpoint).upstream("protocol = \"h2c\"").workers(1)
+}
+
+/// So many requests at once, each over a connection of its own.
+fn ask(proxy: &Proxy, requests: usize) -> Vec<JoinHandle<u16>> {
+    let ask = |_| {
+        let client = proxy.client();
+        tokio::spawn(async move { client.get("/").send().await.status })
+    };
+    (0..requests).map(ask).collect()
+}
+
+async fn all_are_there(proxy: &Proxy, requests: usize) {
+    let what = format!("{requests} requests are in flight");
+    let in_flight = "evenkeel_endpoint_requests_in_flight";
+    #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+    let goal = requests as f64;
+    proxy.metrics_show(&what, |m| (m.sum(in_flight, &[]) - goal).abs() < 0.5).await;
+}
+
+async fn no_more_connections(origin: &FrameOrigin) {
+    assert!(timeout(Duration::from_millis(150), origin.accept_bare()).await.is_err(), "one connection too many");
+}
+
+/// Answers so many requests with 204.
+async fn answer(wire: &mut FrameWire, requests: usize) {
+    for _ in 0..requests {
+        let stream = loop {
+            let frame = wire.frame().await.expect("a request");
+            if frame.kind == Frame::HEADERS {
+                break frame.stream;
+            }
+        };
+        wire.send(Frame::headers(stream, &[(":status", "204")], true)).await;
+    }
+}
+
+async fn statuses(asked: Vec<JoinHandle<u16>>) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for answer in asked {
+        statuses.push(in_time("an answer", answer).await.expect("an answer"));
+    }
+    statuses.sort_unstable();
+    statuses
+}
+
+#[tokio::test]
+async fn many_requests_at_once_make_no_more_connections_than_carry_them() {
+    let gate = Arc::new(Semaphore::new(0));
+    let at = Arc::clone(&gate);
+    let origin = H2Origin::start(move |stream| {
+        let gate = Arc::clone(&at);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            echo(stream).await
+        }
+    })
+    .await;
+    let proxy = h2c_endpoint(&origin.place).listener("protocol = \"h2c\"").start().await;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        let talk = Talk::to(proxy.web()).await;
+        for _ in 0..100 {
+            let talk = talk.clone();
+            asked.push(tokio::spawn(async move { talk.ask(request("GET", "/")).await.expect("an answer").status }));
+        }
+    }
+
+    eventually("all are there at once", || origin.heads().len() == 400).await;
+    assert_eq!(origin.connections(), 4);
+    gate.add_permits(400);
+    assert_eq!(statuses(asked).await, [200; 400]);
+}
+
+#[tokio::test]
+async fn as_many_connections_are_made_at_once_as_the_endpoint_needs_for_those_who_wait() {
+    let origin = FrameOrigin::start();
+    let proxy = h2c_endpoint(&origin.place).start().await;
+    let first = ask(&proxy, 1);
+    let mut open = origin.accept(&[(MAX_CONCURRENT_STREAMS, 10)]).await;
+    answer(&mut open, 1).await;
+    assert_eq!(statuses(first).await, [204]);
+
+    // Ten of them on the connection that is open, and the others on two that are not there yet.
+    let asked = ask(&proxy, 25);
+    all_are_there(&proxy, 25).await;
+    let made = [origin.accept_bare().await, origin.accept_bare().await];
+    no_more_connections(&origin).await;
+
+    answer(&mut open, 10).await;
+    for socket in made {
+        let mut wire = FrameWire::accepted(socket, &[(MAX_CONCURRENT_STREAMS, 10)]).await;
+        tokio::spawn(async move { answer(&mut wire, 10).await });
+    }
+    assert_eq!(statuses(asked).await, [204; 25]);
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_made_fails_those_who_wait_for_it_and_no_others() {
+    let origin = FrameOrigin::start();
+    let proxy = h2c_endpoint(&origin.place).start().await;
+    let asked = ask(&proxy, 150);
+    all_are_there(&proxy, 150).await;
+    let (first, second) = (origin.accept_bare().await, origin.accept_bare().await);
+    no_more_connections(&origin).await;
+
+    drop(first);
+    proxy.counts_local("upstream_reset", 100).await;
+    let mut second = FrameWire::accepted(second, &[]).await;
+    answer(&mut second, 50).await;
+
+    let statuses = statuses(asked).await;
+    assert_eq!((&statuses[..50], &statuses[50..]), (&[204; 50][..], &[502; 100][..]));
+    no_more_connections(&origin).await;
+}
+
+#[tokio::test]
+async fn those_who_wait_make_a_connection_themselves_when_its_maker_leaves() {
+    let origin = FrameOrigin::start();
+    let proxy = h2c_endpoint(&origin.place).start().await;
+    let mut maker: Wire = proxy.wire().await;
+    maker.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let given_up = origin.accept_bare().await;
+    let asked = ask(&proxy, 20);
+    all_are_there(&proxy, 21).await;
+
+    drop(maker);
+
+    let mut second = origin.accept(&[]).await;
+    answer(&mut second, 20).await;
+    assert_eq!(statuses(asked).await, [204; 20]);
+    no_more_connections(&origin).await;
+    drop(given_up);
+}
+
+#[tokio::test]
+async fn the_streams_of_one_client_wait_for_the_connection_that_is_made_in_its_name_and_for_no_other() {
+    let origin = FrameOrigin::start();
+    let builder = h2c_endpoint(&origin.place).upstream("proxy_protocol = \"v1\"").listener("protocol = \"h2c\"");
+    let proxy = builder.start().await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let talk = Talk::to(proxy.web()).await;
+        for _ in 0..20 {
+            open.push(talk.begin(request("GET", "/"), true).await.unwrap());
+        }
+    }
+    all_are_there(&proxy, 40).await;
+
+    let made = [origin.accept_bare().await, origin.accept_bare().await];
+    no_more_connections(&origin).await;
+    drop(made);
+}
