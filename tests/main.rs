@@ -12,6 +12,7 @@ mod check;
 mod connections;
 mod dead_ends;
 mod demo;
+mod draining;
 mod examples;
 mod filters;
 mod forwarded;

@@ -26,12 +26,11 @@ pub(crate) async fn drain(mut control: Control) {
     );
     let peace = async {
         sleep(drain.grace).await;
-        state.proxy.end();
+        let mut queues = state.proxy.end();
         let deadline = Instant::now() + drain.deadline;
-        // One look at least, so that workers have taken the order.
         loop {
             sleep(LOOK).await;
-            if state.proxy.connections() == 0 {
+            if queues.is_over() && state.proxy.connections() == 0 {
                 return true;
             }
             if Instant::now() >= deadline {

@@ -5,7 +5,7 @@
 
 use crate::{Peer, Stream};
 use evenkeel_model::Address;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use std::{
     io,
     net::SocketAddr,
@@ -176,9 +176,58 @@ impl Listener {
     }
 }
 
+/// A classic BPF program (Linux, Documentation/networking/filter.rst). A listening socket shows it the TCP header of whatever comes for it;
+/// it drops SYN without ACK and lets everything else pass.
+const NO_SYN: [SockFilter; 4] = [
+    // The byte of flags (RFC 9293, section 3.1).
+    SockFilter::new(0x30, 0, 0, 13), // ldb [13]
+    SockFilter::new(0x45, 0, 1, 2),  // jset #SYN
+    SockFilter::new(0x06, 0, 0, 0),  // ret #0: drop
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+impl Listener {
+    /// From now on the queue only shrinks. Between the last look at it and the close another connection could come, and would be reset;
+    /// so new ones are not answered any more, and are refused or find a successor when they ask again a second later (RFC 6298). Those
+    /// that are half open come to their end. A unix socket is left alone: who removes its file has closed it to new ones.
+    pub fn shut_the_door(&self) {
+        if let Self::Tcp(socket) = self {
+            // Without it, what comes in the last moment is reset, as everywhere else.
+            let _ = SockRef::from(socket).attach_filter(&NO_SYN);
+        }
+    }
+
+    /// Takes what is at the head of the queue now. [`Listener::poll_accept`] may not know yet that there is something.
+    ///
+    /// # Errors
+    /// `WouldBlock`: there is nothing. Otherwise as for [`Listener::accept`].
+    pub fn take(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = SockRef::from(socket).accept()?;
+                let stream = tokio::net::TcpStream::from_std(nonblocking(stream)?.into())?;
+                let _ = stream.set_nodelay(true);
+                let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+                Ok((Stream::Tcp(stream), Peer::Ip(peer)))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = SockRef::from(socket).accept()?;
+                Ok((Stream::Unix(tokio::net::UnixStream::from_std(nonblocking(stream)?.into())?), Peer::Unix))
+            }
+        }
+    }
+}
+
+fn nonblocking(socket: Socket) -> io::Result<Socket> {
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{io::Write, time::Duration};
+    use tokio::io::AsyncReadExt;
 
     #[test]
     fn workers_share_a_port_and_a_stranger_is_refused() {
@@ -218,5 +267,42 @@ mod tests {
         for _ in &clients {
             assert!(matches!(accepted.recv().await.unwrap(), Peer::Ip(a) if a.ip().is_loopback()));
         }
+    }
+
+    #[tokio::test]
+    async fn a_shut_door_lets_in_who_stands_before_it_and_nobody_else() {
+        let (sockets, local) = bind(&"127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let Address::Ip(local) = local else { panic!("an IP address") };
+        let listener = sockets.into_iter().next().unwrap().into_runtime().unwrap();
+        let mut early = std::net::TcpStream::connect(local).unwrap();
+
+        listener.shut_the_door();
+
+        let late = Duration::from_millis(50);
+        assert_eq!(std::net::TcpStream::connect_timeout(&local, late).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (mut stream, peer) = listener.take().unwrap();
+        assert!(matches!(peer, Peer::Ip(peer) if peer == early.local_addr().unwrap()));
+        assert_eq!(listener.take().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        early.write_all(b"x").unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+        drop(listener);
+        let refused = std::net::TcpStream::connect(local).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn the_queue_of_a_unix_socket_can_be_taken_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let address: Address = format!("unix:{}", path.display()).parse().unwrap();
+        let listener = bind(&address, 1).unwrap().0.into_iter().next().unwrap().into_runtime().unwrap();
+        let mut early = StdUnixStream::connect(&path).unwrap();
+
+        let (mut stream, peer) = listener.take().unwrap();
+
+        assert_eq!(peer, Peer::Unix);
+        assert_eq!(listener.take().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        early.write_all(b"x").unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
     }
 }

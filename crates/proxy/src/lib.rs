@@ -26,6 +26,6 @@ pub use certificates::{CertificatesReloaded, TlsOwner};
 pub use error::{MalformedRequest, MalformedResponse, ProxyError};
 pub use filter::{CustomFilter, Flow};
 pub use malformed::{Head, LastErrors, Malformed};
-pub use proxy::{Builder, Layered, Prepared, Proxy, PublishError, Served};
+pub use proxy::{Builder, Emptied, Layered, Prepared, Proxy, PublishError, Served};
 pub use request::ProxyService;
 pub use snapshot::{BuildError, EndpointPart, ListenerPart, Snapshot, UpstreamPart};

@@ -185,9 +185,14 @@ impl Proxy {
         self.order(|| Order::Announce);
     }
 
-    /// Takes what waits in the queues, then accepts no more; closes idle connections, and the others after their request.
-    pub fn end(&self) {
-        self.order(|| Order::End);
+    /// Takes what waits in the queues, then accepts no more; closes idle connections, and the others after their request. Gives what says
+    /// whether all queues are empty: until then there may be clients that [`Proxy::connections`] does not count yet.
+    pub fn end(&self) -> Emptied {
+        // Nobody else can come by a unix socket whose file is gone.
+        unlink(&std::mem::take(&mut *self.bound()), &HashMap::new());
+        let (done, queues) = mpsc::channel(1);
+        self.order(|| Order::End { done: done.clone() });
+        Emptied { queues }
     }
 
     fn order(&self, order: impl Fn() -> Order) {
@@ -260,6 +265,19 @@ impl Served {
     /// Waits for it, outside of a runtime.
     pub fn wait_blocking(mut self) {
         let _ = self.served.blocking_recv();
+    }
+}
+
+/// Whether every worker has taken what waited in the queues of its listeners.
+#[derive(Debug)]
+pub struct Emptied {
+    queues: mpsc::Receiver<Infallible>,
+}
+
+impl Emptied {
+    /// Whether all are empty, and closed.
+    pub fn is_over(&mut self) -> bool {
+        matches!(self.queues.try_recv(), Err(mpsc::error::TryRecvError::Disconnected))
     }
 }
 

@@ -21,8 +21,12 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
+    task::{Context, Poll},
     time::Duration,
 };
+
+/// What a client has for its first bytes when its connection must end: a way there and back, and once more if a segment is lost.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,10 @@ pub(crate) struct ClientConnection {
     tunnel: RefCell<Option<Tunnel>>,
     /// Connections to endpoints that it has authenticated.
     owned: Owned,
+    /// Something has come of what is waited for before HTTP: a ClientHello, say.
+    heard_from: Cell<bool>,
+    /// For a client that must say something soon. There are few: it is made when it is wanted.
+    last_call: OnceCell<Timer>,
     /// Within TLS, once the handshake is over.
     secured: OnceCell<Box<Secured>>,
     _permit: Permit,
@@ -110,6 +118,8 @@ impl ClientConnection {
             hints: Hints::default(),
             tunnel: RefCell::default(),
             owned: Owned::default(),
+            heard_from: Cell::new(false),
+            last_call: OnceCell::new(),
             secured: OnceCell::new(),
             _permit: permit,
         };
@@ -250,9 +260,48 @@ impl ClientConnection {
         self.listener.ended.get() || self.worker.ends()
     }
 
-    /// The handshake is over; from now on the first head is waited for.
-    pub(super) fn secured(&self, secured: Secured) {
+    /// Ready when it must end and no request is lost with it: it waits for the next one, or nothing came since it was opened. What has not
+    /// begun is not idle: its first bytes may be on their way, and have a moment to arrive. What has begun has the time that it always has.
+    pub(super) fn poll_leave(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.must_end() {
+            return Poll::Pending;
+        }
+        if self.served.get() {
+            return Poll::Ready(());
+        }
+        if self.heard_from.get() || self.early.get() > 0 {
+            return Poll::Pending;
+        }
+        let fresh = || {
+            let timer = self.timer();
+            timer.set(LAST_CALL);
+            timer
+        };
+        self.last_call.get_or_init(fresh).poll(cx)
+    }
+
+    /// The client has begun what it must say before HTTP.
+    pub(super) fn is_heard(&self) {
+        self.heard_from.set(true);
+    }
+
+    /// Whether it must end before its client has said anything of what is waited for.
+    pub(super) fn ends_unheard(&self) -> bool {
+        self.must_end() && !self.heard_from.get()
+    }
+
+    /// What comes before HTTP is over; from now on the first head is waited for.
+    pub(super) fn awaits_head(&self) {
         self.timer.set(self.timeouts().request_head);
+        self.heard_from.set(false);
+        if let Some(timer) = self.last_call.get() {
+            timer.set(LAST_CALL);
+        }
+    }
+
+    /// The handshake is over.
+    pub(super) fn secured(&self, secured: Secured) {
+        self.awaits_head();
         // There is one handshake for a connection.
         let _ = self.secured.set(Box::new(secured));
     }

@@ -81,6 +81,10 @@ where
             if heads.poll(&connection, cx).is_ready() {
                 return Poll::Ready(Ended::HeadTimedOut);
             }
+            // No preface: there is nobody to tell that it ends.
+            if connection.silent() && connection.poll_leave(cx).is_ready() {
+                return Poll::Ready(Ended::Http(Ok(())));
+            }
             if !leaving && age.as_ref().is_some_and(|age| age.poll(cx).is_ready()) && leaves(&connection) {
                 continue;
             }

@@ -48,7 +48,7 @@ pub(super) async fn introduce(
         // "The PROXY protocol", sections 2.1 and 2.2: the connection's own addresses stay.
         Announced::Itself | Announced::Unknown => {}
     }
-    connection.clock().set(connection.timeouts().request_head);
+    connection.awaits_head();
     Some(())
 }
 
@@ -68,7 +68,7 @@ async fn header(
         if let Poll::Ready(received) = receiving.as_mut().poll(cx) {
             return Poll::Ready(Some(received.map_err(Failure::from)));
         }
-        if connection.must_end() {
+        if connection.poll_leave(cx).is_ready() {
             return Poll::Ready(None);
         }
         clock.poll(cx).map(|()| Some(Err(Failure::TimedOut)))

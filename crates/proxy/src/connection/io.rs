@@ -39,6 +39,11 @@ impl ClientIo {
         self.stream.is_broken()
     }
 
+    /// Whether nothing of the client's waits to be read.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.stream.is_quiet()
+    }
+
     /// Bytes that the client's socket takes at once, as far as is known.
     pub(super) fn room(&self) -> Option<usize> {
         self.stream.room()

@@ -58,7 +58,7 @@ async fn connect(
     } else if tcp.part.asks_names() {
         connection.clock().set(connection.timeouts().tls);
         let Some(hello) = in_time(connection, hello(client)).await else {
-            return Err((!connection.must_end()).then_some(SessionResult::TimedOut));
+            return Err((!connection.ends_unheard()).then_some(SessionResult::TimedOut));
         };
         let (read, name) = hello.ok_or(Some(SessionResult::ClientClosed))?;
         early = read;
@@ -86,6 +86,7 @@ async fn hello(client: &mut ClientIo) -> Option<(Bytes, Result<Option<String>, N
         let room = (HELLO_MAX + 1).saturating_sub(read.len()).max(1);
         let mut piece = client.take(room as u64);
         piece.read_buf(&mut read).await.ok().filter(|bytes| *bytes > 0)?;
+        client.connection().is_heard();
         match reader.read(&read) {
             Ok(None) => {}
             Ok(Some(hello)) => return Some((read.freeze(), Ok(hello.server_name))),

@@ -91,7 +91,7 @@ pub(super) async fn secure(
             None
         }
         // The worker ends; that is nobody's fault.
-        None if connection.must_end() => None,
+        None if connection.ends_unheard() => None,
         None => {
             note(connection, TlsHandshake::TimedOut, &"it took too long");
             None
@@ -106,7 +106,9 @@ enum Shaken {
 }
 
 async fn shake(stream: Stream, listener: &ListenerTls, connection: &ClientConnection) -> Shaken {
-    match opening(&stream).await {
+    let opening = opening(&stream).await;
+    connection.is_heard();
+    match opening {
         Ok(Opening::Tls) => {}
         Ok(Opening::Text) => return Shaken::Text(stream),
         Ok(Opening::Other) => return Shaken::Failed(TlsHandshake::Malformed, Box::new("no TLS")),
@@ -143,14 +145,14 @@ fn result(failure: Failure) -> TlsHandshake {
     }
 }
 
-/// `None`: the connection's timeout came first, or its end.
+/// `None`: the connection's timeout came first, or its end before anything was heard.
 pub(super) async fn in_time<T>(connection: &ClientConnection, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Some(done));
         }
-        if connection.must_end() {
+        if connection.poll_leave(cx).is_ready() {
             return Poll::Ready(None);
         }
         connection.clock().poll(cx).map(|()| None)

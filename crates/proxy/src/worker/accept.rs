@@ -10,14 +10,15 @@ use evenkeel_net::{Listener, Peer, Spare, Stream};
 use http::{Request, Response};
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     convert::Infallible,
     io,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tower::Service;
 
 /// How long accepting rests when there is no descriptor, no memory, or no free place.
@@ -32,13 +33,24 @@ pub(super) struct Acceptor {
     pub(super) stop: Notify,
 }
 
-/// Accepts until told to stop, then takes what still waits in the queue: closing a socket of a group resets what is in it.
+/// How often a queue that is about to be closed is looked at, every [`BACK_OFF`]: a tenth of a second, in which connections that are half open
+/// come to their end.
+const LAST_LOOKS: usize = 10;
+
+/// Connections of such a queue that have a descriptor and no place yet. The rest stays in the queue: endpoints need descriptors too.
+const WAITING_MAX: usize = 100;
+
+/// Held by all acceptors of a worker. What stands in it is dropped when the last of them has emptied its queue.
+pub(super) type Open = Rc<RefCell<Option<mpsc::Sender<Infallible>>>>;
+
+/// Accepts until told to stop, then takes what still waits in the queue: closing a socket resets what is in it.
 pub(super) async fn run<S>(
     worker: Rc<Worker>,
     acceptor: Rc<Acceptor>,
     socket: Listener,
     limit: Arc<ConcurrencyLimit>,
     service: S,
+    _open: Open,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
@@ -49,18 +61,74 @@ pub(super) async fn run<S>(
         let tcp = acceptor.tcp.borrow().clone();
         tokio::task::spawn_local(connection::open(service.clone(), stream, connection, tcp));
     };
+    let mut waiting = VecDeque::new();
     loop {
-        tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok(accepted) => admit(accepted, place(&worker, &acceptor, &limit).await),
-                Err(error) => back_off(&worker, &acceptor, &socket, &mut spare, &error).await,
-            },
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
             () = acceptor.stop.notified() => break,
+        };
+        match accepted {
+            Ok(accepted) => tokio::select! {
+                biased;
+                permit = place(&worker, &acceptor, &limit) => admit(accepted, permit),
+                // Whoever comes now must not wait in a queue that is closed when a place is free.
+                () = acceptor.stop.notified() => {
+                    waiting.push_back(accepted);
+                    break;
+                }
+            },
+            Err(error) => back_off(&worker, &acceptor, &socket, &mut spare, &error).await,
         }
     }
-    while let Poll::Ready(Ok(accepted)) = socket.poll_accept(&mut Context::from_waker(Waker::noop())) {
+    drop(spare);
+    // A listener that was removed may come back: its address must be free at once.
+    let looks = if worker.ends() { LAST_LOOKS } else { 1 };
+    empty(socket, looks, &limit, &mut waiting, &admit).await;
+    for accepted in waiting {
         admit(accepted, place(&worker, &acceptor, &limit).await);
     }
+}
+
+/// Takes all that stands in a queue, and closes it: from then on who comes is refused. Those that had come have a socket, and are admitted when
+/// there is a place.
+async fn empty(
+    socket: Listener,
+    mut looks: usize,
+    limit: &Arc<ConcurrencyLimit>,
+    waiting: &mut VecDeque<(Stream, Peer)>,
+    admit: &impl Fn((Stream, Peer), Permit),
+) {
+    socket.shut_the_door();
+    loop {
+        if waiting.len() < WAITING_MAX {
+            match socket.take() {
+                Ok(accepted) => {
+                    waiting.push_back(accepted);
+                    continue;
+                }
+                Err(error) if has_gone(&error) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => looks -= 1,
+                // No descriptors. The rest stays in the queue until there are some.
+                Err(_) => {}
+            }
+        }
+        if looks == 0 {
+            return;
+        }
+        while !waiting.is_empty()
+            && let Some(permit) = limit.try_admit()
+            && let Some(accepted) = waiting.pop_front()
+        {
+            admit(accepted, permit);
+        }
+        tokio::time::sleep(BACK_OFF).await;
+    }
+}
+
+/// A connection that was reset while it waited, or a signal: the next one may be good.
+fn has_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// Waits for a free place. Meanwhile the kernel holds who comes; nobody is turned away (as HAProxy does at `maxconn`).
@@ -80,10 +148,7 @@ async fn place(worker: &Worker, acceptor: &Acceptor, limit: &Arc<ConcurrencyLimi
 /// accept(2): a connection that was reset while it waited is no trouble; without descriptors, the one at the head of the queue is
 /// taken with the spare one and closed, so that it learns at once.
 async fn back_off(worker: &Worker, acceptor: &Acceptor, socket: &Listener, spare: &mut Spare, error: &io::Error) {
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    ) {
+    if has_gone(error) {
         return;
     }
     let listener = Rc::clone(&acceptor.listener.borrow());

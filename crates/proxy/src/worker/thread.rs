@@ -1,7 +1,7 @@
 //! A worker's thread: its runtime, and the orders it gets from the control thread.
 
 use super::{
-    accept::{self, Acceptor},
+    accept::{self, Acceptor, Open},
     reconcile::{ListenerTls, LocalListener, LocalSnapshot, LocalTcp},
     timers::{TICK, Timers},
     worker::{CustomFilters, Phase, Worker},
@@ -13,7 +13,15 @@ use evenkeel_model::{Address, Listener, ListenerName};
 use evenkeel_net::Listening;
 use evenkeel_telemetry::{PerWorker, WorkerCells, access_log::LogSender};
 use http::{Request, Response};
-use std::{cell::RefCell, collections::HashMap, convert::Infallible, io, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Instant,
+};
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc},
@@ -28,8 +36,8 @@ pub(crate) enum Order {
     Publish { snapshot: Arc<Snapshot>, sockets: Vec<(SocketKey, Listening)>, done: mpsc::Sender<Infallible> },
     /// Tell clients that their connections end, and go on.
     Announce,
-    /// Accept no more; close what is idle, and the rest after its request.
-    End,
+    /// Accept no more; close what is idle, and the rest after its request. `done` is dropped when all queues are empty.
+    End { done: mpsc::Sender<Infallible> },
     /// Drop what still runs.
     Stop,
 }
@@ -78,7 +86,9 @@ impl Seat {
                 worker,
                 connections: self.connections,
                 acceptors: HashMap::new(),
+                leaving: Vec::new(),
                 listeners: HashMap::new(),
+                open: Open::default(),
                 service,
             };
             let mut orders = self.orders;
@@ -107,7 +117,10 @@ struct Desk<S> {
     worker: Rc<Worker>,
     connections: Arc<ConcurrencyLimit>,
     acceptors: HashMap<SocketKey, Rc<Acceptor>>,
+    /// Those that are no longer configured, and go on for the grace.
+    leaving: Vec<Weak<Acceptor>>,
     listeners: HashMap<ListenerName, Rc<LocalListener>>,
+    open: Open,
     service: S,
 }
 
@@ -123,8 +136,11 @@ where
                 drop(done);
             }
             Order::Announce => self.worker.enter(Phase::Announcing),
-            Order::End => {
-                self.acceptors.drain().for_each(|(_, acceptor)| acceptor.stop.notify_one());
+            Order::End { done } => {
+                let leaving = self.leaving.drain(..).filter_map(|acceptor| acceptor.upgrade());
+                leaving.chain(self.acceptors.drain().map(|(_, acceptor)| acceptor)).for_each(|a| a.stop.notify_one());
+                self.open.replace(Some(done));
+                self.open = Open::default();
                 self.worker.enter(Phase::Ending);
             }
             Order::Stop => {
@@ -196,6 +212,7 @@ where
             socket,
             Arc::clone(&self.connections),
             self.service.clone(),
+            Rc::clone(&self.open),
         );
         spawn_local(run);
         Some(acceptor)
@@ -204,7 +221,7 @@ where
     /// What is no longer configured goes on for the grace: whoever sends traffic there has to notice first. Then it takes what
     /// still waits in its queue and ends.
     fn retire(
-        &self,
+        &mut self,
         acceptors: HashMap<SocketKey, Rc<Acceptor>>,
         listeners: HashMap<ListenerName, Rc<LocalListener>>,
         grace: std::time::Duration,
@@ -212,6 +229,8 @@ where
         if acceptors.is_empty() && listeners.is_empty() {
             return;
         }
+        self.leaving.retain(|acceptor| acceptor.strong_count() > 0);
+        self.leaving.extend(acceptors.values().map(Rc::downgrade));
         listeners.values().for_each(|listener| listener.closing.set(true));
         let timers = Rc::clone(&self.worker.timers);
         spawn_local(async move {

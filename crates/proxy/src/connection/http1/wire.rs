@@ -123,15 +123,28 @@ impl Wire {
             if let Some(next) = self.take_request().map_err(Ended::Fault)? {
                 return Poll::Ready(Ok(next));
             }
-            if self.ended.get() || (self.input.is_empty() && self.connection.must_end()) {
+            if self.ended.get() {
                 return Poll::Ready(Err(Ended::Quietly));
             }
             match self.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Quietly)),
-                Poll::Pending => return self.connection.clock().poll(cx).map(|()| Err(Ended::TimedOut)),
+                Poll::Pending => return self.poll_over(cx).map(Err),
             }
         }
+    }
+
+    /// Ready when the next head is not waited for any more.
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let leaves = self.input.is_empty() && self.connection.poll_leave(cx).is_ready();
+        if !leaves {
+            ready!(self.connection.clock().poll(cx));
+        }
+        // What has come in this moment is served. The runtime tells us about it in its next turn; the socket knows it now.
+        if self.input.is_empty() && self.io.borrow().as_ref().is_some_and(|io| !io.is_quiet()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(if leaves { Ended::Quietly } else { Ended::TimedOut })
     }
 
     fn take_request(self: &Rc<Self>) -> Result<Option<Begun>, HeadFault> {
