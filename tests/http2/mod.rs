@@ -13,6 +13,7 @@ mod faults;
 mod floods;
 mod grpc;
 mod heads;
+mod hoarders;
 mod hostile_endpoints;
 mod life;
 mod memory;

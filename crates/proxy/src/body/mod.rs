@@ -203,7 +203,7 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Some(turn) = &this.turn {
-            turn.asks();
+            std::task::ready!(turn.poll_asks(cx));
         }
         if let Some(slot) = &this.slot {
             slot.upload_begins();

@@ -220,7 +220,7 @@ impl ClientConnection {
 
     /// It is HTTP/2 that the client speaks.
     pub(super) fn speaks_http2(&self) {
-        let fresh = self.streams.set(Streams::new(self.worker.timers.now()));
+        let fresh = self.streams.set(Streams::new(&self.worker));
         debug_assert!(fresh.is_ok(), "a connection chooses once what it speaks");
     }
 
@@ -437,6 +437,9 @@ impl ClientConnection {
 
     pub(super) fn wrote(&self, bytes: usize) {
         self.cells().bytes_out.add(bytes as u64);
+        if let Some(streams) = self.streams.get() {
+            streams.room().wrote(bytes);
+        }
         if self.uptake.wrote(bytes as u64, self.worker.timers.now()) {
             self.wait_for(self.stage.get());
         }

@@ -75,6 +75,9 @@ where
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Http(result));
             }
+            if let Some(streams) = connection.streams().filter(|_| !connection.write_stalled()) {
+                streams.room().drained();
+            }
             if let Some(fault) = connection.streams().and_then(Streams::flood) {
                 return Poll::Ready(Ended::Flood(fault));
             }

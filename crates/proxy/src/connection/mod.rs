@@ -9,6 +9,7 @@ mod io;
 mod leftover;
 mod open;
 mod owned;
+mod room;
 mod session;
 mod stream_tunnel;
 mod streams;

@@ -64,7 +64,7 @@ pub(super) async fn run(tunnel: Tunnel, stream: OnUpgrade, sending: Rc<Sending>,
     let tell = |carried: Carried| {
         exchange.carried(carried.forth, carried.back);
         // What moves pays for the frames by which the client asks for more.
-        turn.offers(usize::try_from(carried.back - sent).unwrap_or(usize::MAX));
+        turn.moved(usize::try_from(carried.back - sent).unwrap_or(usize::MAX));
         sent = carried.back;
     };
     let cut = carry(client, Bytes::new(), *endpoint, &connection.timer(), tell).await;

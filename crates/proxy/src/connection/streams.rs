@@ -3,8 +3,8 @@
 //! A stream counts from its head until everything that was done for it is over, whoever ended it. `h2` counts a stream that was reset
 //! as gone at once, though it may still occupy an endpoint (CVE-2023-44487, CVE-2025-8671), so its own limit is not enough.
 
-use super::{frames::Frames, stream_tunnel::Sending};
-use crate::body::Upload;
+use super::{frames::Frames, room::Room, stream_tunnel::Sending};
+use crate::{body::Upload, worker::Worker};
 use evenkeel_telemetry::Http2Fault;
 use hyper::upgrade::OnUpgrade;
 use std::{
@@ -21,6 +21,8 @@ pub(super) struct Streams {
     flood: Cell<Option<Http2Fault>>,
     /// Of the stream that has just begun, for the task that will serve it.
     newest: RefCell<Option<Rc<Offer>>>,
+    /// What is held of its answers.
+    room: Room,
     /// Of the stream that becomes a tunnel in this moment.
     switching: RefCell<Option<Rc<Sending>>>,
 }
@@ -37,9 +39,9 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// More is asked for: the client has taken what was offered before.
-    pub(crate) fn is_taken(&self) {
-        self.taken.set(self.offered.get());
+    /// More is asked for: the client has taken what was offered before. How many bytes that were.
+    fn is_taken(&self) -> u64 {
+        self.offered.get() - self.taken.replace(self.offered.get())
     }
 
     pub(super) fn may_switch(&self, stream: OnUpgrade) {
@@ -76,11 +78,12 @@ impl fmt::Debug for Offer {
 }
 
 impl Streams {
-    /// None yet. `now` in milliseconds.
-    pub(super) fn new(now: u64) -> Self {
+    /// None yet.
+    pub(super) fn new(worker: &Rc<Worker>) -> Self {
         Self {
             open: Cell::new(0),
-            frames: RefCell::new(Frames::new(now)),
+            frames: RefCell::new(Frames::new(worker.timers.now())),
+            room: Room::new(&worker.answers_held),
             flood: Cell::new(None),
             newest: RefCell::default(),
             switching: RefCell::default(),
@@ -124,7 +127,26 @@ impl Streams {
     /// A part of an answer, of so many bytes, is handed over.
     pub(super) fn offers(&self, offer: &Offer, bytes: usize) {
         offer.offered.set(offer.offered.get() + bytes as u64);
+        self.room.offered(bytes);
+        self.moved(bytes);
+    }
+
+    /// A stream asks for more of its answer, or has ended.
+    pub(super) fn asks(&self, offer: &Offer) {
+        let taken = offer.is_taken();
+        if taken > 0 {
+            self.room.taken(usize::try_from(taken).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// So many bytes go to the client, which will answer with frames.
+    pub(super) fn moved(&self, bytes: usize) {
         self.frames.borrow_mut().moved(bytes);
+    }
+
+    /// What is held of the answers.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Takes what the client sends; whether it has said that it speaks HTTP/2.

@@ -65,10 +65,17 @@ impl Turn {
         body
     }
 
-    /// The client has room for another part of its answer.
-    pub(crate) fn asks(&self) {
-        if let Some(offer) = &self.offer {
-            offer.is_taken();
+    /// The client has room for another part of its answer. Ready when there may be one.
+    pub(crate) fn poll_asks(&self, cx: &Context<'_>) -> Poll<()> {
+        let (Some(offer), Some(streams)) = (&self.offer, self.connection.streams()) else { return Poll::Ready(()) };
+        streams.asks(offer);
+        streams.room().poll(cx)
+    }
+
+    /// So many bytes of a tunnel go to the client.
+    pub(super) fn moved(&self, bytes: usize) {
+        if let Some(streams) = self.connection.streams() {
+            streams.moved(bytes);
         }
     }
 
@@ -82,6 +89,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if let (Some(offer), Some(streams)) = (&self.offer, self.connection.streams()) {
+            streams.asks(offer);
+        }
         self.connection.request_ends();
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct Worker {
     spare_fields: RefCell<Vec<HeaderMap>>,
     date: Cell<Date>,
     pub(crate) handshakes: Rc<Handshakes>,
+    /// Bytes of answers that its clients of HTTP/2 have not taken.
+    pub(crate) answers_held: Rc<Cell<usize>>,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
     /// And about what clients do to TLS later.
@@ -103,6 +105,7 @@ impl Worker {
         Rc::new(Self {
             id,
             handshakes: Handshakes::new(),
+            answers_held: Rc::default(),
             handshakes_told: Seldom::new(&timers),
             tls_faults_told: Seldom::new(&timers),
             headers_told: Seldom::new(&timers),
