@@ -163,3 +163,89 @@ async fn an_upgrade_that_a_route_does_not_allow_takes_no_trailers_with_it() {
     assert_eq!((seen.header("upgrade"), seen.header("connection")), (None, Some("te")));
     assert_eq!(seen.header("te"), Some("trailers"));
 }
+
+/// A proxy whose endpoint must never see a path for `/admin`, in whatever spelling.
+async fn guarded() -> (Proxy, Origin) {
+    let origin = Origin::http1().start().await;
+    let proxy = Proxy::with_config(&format!(
+        "[listeners.web]\nlisten = \"127.0.0.1:0\"\n\
+         [[routes]]\npath_prefix = \"/admin\"\nignore_case = true\nmerge_slashes = true\n\
+         ignore_path_parameters = true\ndecode_slashes = true\n\
+         filters = [{{ fixed_response = {{ status = 403 }} }}]\n\
+         [[routes]]\nupstream = \"site\"\n[[routes]]\npath_prefix = \"/static\"\nupstream = \"site\"\n\
+         [upstreams.site]\nendpoints = [\"{origin}\"]\n"
+    ));
+    (proxy.start().await, origin)
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_walks_around_the_route_that_guards_it() {
+    let (proxy, origin) = guarded().await;
+
+    for target in [
+        "/admin",
+        "/admin/users?x",
+        "/%61dmin",
+        "/%41DMIN",
+        "/Admin/",
+        "//admin",
+        "///admin//users",
+        "/admin;jsessionid=1",
+        "/;x/admin/users",
+        "/static/..;/admin",
+        "/static/..;x=1/%2e/ADMIN;y",
+        "/static/%2e%2e/admin",
+        "/static/.%2e;/admin",
+        "/static%2f..%2fadmin",
+        "/admin%2Fusers",
+        "/admin%5cusers",
+        "/static//..;/%2f/;/aDmin",
+        "http://a.test//admin",
+    ] {
+        assert_eq!(ask(&proxy, target, "").await.status, 403, "{target}");
+    }
+    assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_guard_changes_nothing_of_what_it_does_not_take() {
+    let (proxy, origin) = guarded().await;
+
+    for target in
+        ["/", "/administrator", "/x/Admin;y", "/static/..;/Free//x", "/static%2Fx;y", "/a//b?//admin", "/?/admin"]
+    {
+        assert_eq!(ask(&proxy, target, "").await.status, 200, "{target}");
+        assert_eq!(origin.last_seen().target, target);
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_of_a_route_that_reads_loosely_sees_the_path_as_it_came() {
+    let (proxy, origins) =
+        routed("", &[("open", ""), ("shop", "path_prefix = \"/Shop\"\nignore_case = true\nmerge_slashes = true")])
+            .await;
+
+    for target in ["/shop/A", "/SHOP//a/?Q=//x", "//Shop"] {
+        assert_eq!(route(&proxy, target, "").await, "shop", "{target}");
+        assert_eq!(origins[1].last_seen().target, target);
+    }
+    assert_eq!(route(&proxy, "/Shop;x", "").await, "open", "this key is not written");
+}
+
+#[tokio::test]
+async fn a_prefix_is_rewritten_as_the_route_reads_the_path() {
+    let keys = "ignore_case = true\nmerge_slashes = true\nignore_path_parameters = true\ndecode_slashes = true";
+    let conditions = format!("path_prefix = \"/shop\"\n{keys}\nfilters = [{{ prefix_rewrite = \"/\" }}]");
+    let (proxy, origins) = routed("", &[("shop", &conditions)]).await;
+
+    for (target, forwarded) in [
+        ("/SHOP/Cart?A=//;b", "/Cart?A=//;b"),
+        ("//shop//Cart", "/Cart"),
+        ("/x/..;/shop/Cart;y=1", "/Cart"),
+        ("/shop%2F..%2fshop%2fCart", "/Cart"),
+        ("/Shop;x", "/"),
+    ] {
+        assert_eq!(route(&proxy, target, "").await, "shop", "{target}");
+        assert_eq!(origins[0].last_seen().target, forwarded, "{target}");
+    }
+}

@@ -63,7 +63,7 @@ async fn where_it_is_optional_nobody_can_claim_to_be_somebody() {
 }
 
 #[tokio::test]
-async fn a_route_for_those_who_show_a_certificate_takes_them_and_nobody_else() {
+async fn a_route_for_clients_that_show_a_certificate_takes_no_others() {
     let authority = Authority::new("Test Authority");
     let partners = Authority::new("Partners");
     let (inside, outside) = (Origin::http1().named("in").start().await, Origin::http1().named("out").start().await);

@@ -39,6 +39,34 @@ fn the_path_of_a_route_has_the_form_that_paths_of_requests_have() {
 }
 
 #[test]
+fn a_route_that_takes_more_paths_for_its_own_leaves_none_to_a_later_one() {
+    let guard = "[[routes]]\npath_prefix = \"/Admin\"\nignore_case = true\nmerge_slashes = true\n";
+    for later in [
+        "path_prefix = \"/admin\"",
+        "path_prefix = \"/ADMIN\"",
+        "path_prefix = \"/admin\"\nmerge_slashes = true",
+        "path_prefix = \"/aDmin\"\nignore_case = true",
+        "path_prefix = \"/admin\"\nignore_case = true\nmerge_slashes = true",
+        "path_prefix = \"//admin\"",
+    ] {
+        assert_eq!(shadowed(&format!("{guard}[[routes]]\n{later}\n")), ["routes[1]"], "{later}");
+    }
+    for later in [
+        "path_prefix = \"/admin/x\"",
+        "path = \"/admin\"",
+        // It alone takes /a/..;/admin.
+        "path_prefix = \"/admin\"\nignore_path_parameters = true",
+        "path_prefix = \"/admin\"\nignore_case = true\nmerge_slashes = true\ndecode_slashes = true",
+    ] {
+        assert_eq!(shadowed(&format!("{guard}[[routes]]\n{later}\n")), [""; 0], "{later}");
+    }
+    // A strict one takes /admin/..;/x, which is none for a route that cuts off parameters.
+    let cuts =
+        "[[routes]]\npath_prefix = \"/admin\"\nignore_path_parameters = true\n[[routes]]\npath_prefix = \"/admin\"\n";
+    assert_eq!(shadowed(cuts), [""; 0]);
+}
+
+#[test]
 fn a_route_that_is_more_or_less_specific_can_match() {
     for routes in [
         "[[routes]]\n[[routes]]\nhosts = [\"a\"]\n",

@@ -23,7 +23,7 @@ pub use config::{AccessLog, Admin, Config, Drain, Log, LogFormat, LogLevel, LogO
 pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
 pub use listener::{HalfClosedClients, HeaderSenders, Listener, SniRoute, Tcp};
 pub use name::{ListenerName, NameError, RouteName, UpstreamName};
-pub use path::{PathError, normalise as normalise_path};
+pub use path::{PathError, PathFolding, normalise as normalise_path};
 pub use policy::{ClientTimeouts, Forwarded, Limits, Pings, Pool, RateMin, Underscores, UpstreamTimeouts};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind};
 pub use route::{HeaderMatch, HostPattern, HostPatternError, PathMatch, Route};

@@ -1,6 +1,7 @@
-//! One form for a path: what we route by is what the endpoint reads.
+//! One form for a path, and how a route may read it more loosely than that.
 //!
-//! For the paths of requests, and for those that routes are written with.
+//! `normalise` is for every request: what we route by is what the endpoint reads. `PathFolding` is for comparing alone: it tells what some
+//! endpoints take a path for, and never changes what is sent.
 
 use std::borrow::Cow;
 
@@ -95,6 +96,84 @@ fn resolve(path: &str) -> Result<String, PathError> {
     Ok(format!("/{}", kept.join("/")))
 }
 
+/// What a route takes for the same path when it compares, since its endpoint does. Ordered: what changes more comes later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::struct_excessive_bools, reason = "independent keys of the file, never passed as arguments")]
+pub struct PathFolding {
+    /// `%2F` and `%5C` are slashes.
+    pub decode_slashes: bool,
+    /// In each segment, what follows a `;` is nothing.
+    pub ignore_parameters: bool,
+    /// Several slashes are one.
+    pub merge_slashes: bool,
+    /// Upper case is lower case.
+    pub ignore_case: bool,
+}
+
+/// How a slash or backslash may be encoded: in a normal path, and in one whose case is folded.
+const SLASHES: [&str; 4] = ["%2F", "%5C", "%2f", "%5c"];
+
+impl PathFolding {
+    /// What either of them takes for the same.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            decode_slashes: self.decode_slashes | other.decode_slashes,
+            ignore_parameters: self.ignore_parameters | other.ignore_parameters,
+            merge_slashes: self.merge_slashes | other.merge_slashes,
+            ignore_case: self.ignore_case | other.ignore_case,
+        }
+    }
+
+    /// The same, but letters keep their case; then a path that is folded has its elements at the same places.
+    #[must_use]
+    pub const fn with_case(self) -> Self {
+        Self { ignore_case: false, ..self }
+    }
+
+    /// What this takes a normal path for. A path that would lead above its root stays at its root.
+    #[must_use]
+    pub fn fold<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let encoded = |path: &str| SLASHES.iter().any(|slash| path.contains(slash));
+        let slashes = self.decode_slashes && encoded(path);
+        let elements =
+            (self.ignore_parameters && path.contains(';')) || (self.merge_slashes && path.contains("//")) || slashes;
+        let upper = self.ignore_case && path.bytes().any(|byte| byte.is_ascii_uppercase());
+        let path = match (slashes, elements) {
+            (true, _) => {
+                let decoded = SLASHES.iter().fold(path.to_owned(), |path, slash| path.replace(slash, "/"));
+                Cow::Owned(self.fold_elements(&decoded))
+            }
+            (false, true) => Cow::Owned(self.fold_elements(path)),
+            (false, false) => Cow::Borrowed(path),
+        };
+        if upper { Cow::Owned(path.to_ascii_lowercase()) } else { path }
+    }
+
+    /// Dot segments appear when parameters are gone (`/a/..;x=1/b`) or slashes are decoded, and are resolved as such endpoints do.
+    fn fold_elements(self, path: &str) -> String {
+        let mut kept: Vec<&str> = Vec::new();
+        let mut segments = path.split('/').skip(1).peekable();
+        while let Some(segment) = segments.next() {
+            let last = segments.peek().is_none();
+            let whole = if self.ignore_parameters { segment.split(';').next() } else { None };
+            match whole.unwrap_or(segment) {
+                "" if self.merge_slashes => {}
+                "." => {}
+                ".." => drop(kept.pop()),
+                other => {
+                    kept.push(other);
+                    continue;
+                }
+            }
+            if last {
+                kept.push("");
+            }
+        }
+        format!("/{}", kept.join("/"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +194,18 @@ mod tests {
                 let mut codes = normal.split('%').skip(1).map(|part| code(&part.as_bytes()[..2]).unwrap());
                 prop_assert!(codes.all(|code| !is_unreserved(code)), "{normal}");
                 prop_assert_eq!(normalise(&normal), Ok(Cow::Borrowed(&*normal)));
+            }
+        }
+
+        #[test]
+        fn a_folded_path_is_folded_and_a_path_still(path in paths(), keys in prop::array::uniform4(any::<bool>())) {
+            let [decode_slashes, ignore_parameters, merge_slashes, ignore_case] = keys;
+            let folding = PathFolding { decode_slashes, ignore_parameters, merge_slashes, ignore_case };
+            if let Ok(normal) = normalise(&path) {
+                let folded = folding.fold(&normal);
+                prop_assert!(folded.starts_with('/') && folded.split('/').all(|s| s != "." && s != ".."), "{folded}");
+                prop_assert_eq!(folding.fold(&folded), &*folded, "once is enough");
+                prop_assert_eq!(folding.with_case().fold(&normal).len(), folded.len());
             }
         }
     }
@@ -170,5 +261,37 @@ mod tests {
         for path in ["/..", "/../a", "/a/../../b", "/%2e%2e"] {
             assert_eq!(normalise(path), Err(PathError::Climbs), "{path}");
         }
+    }
+
+    const NONE: PathFolding =
+        PathFolding { decode_slashes: false, ignore_parameters: false, merge_slashes: false, ignore_case: false };
+
+    #[test]
+    fn a_folding_takes_only_its_own_spellings_for_the_same() {
+        let case = PathFolding { ignore_case: true, ..NONE };
+        let merge = PathFolding { merge_slashes: true, ..NONE };
+        let parameters = PathFolding { ignore_parameters: true, ..NONE };
+        let slashes = PathFolding { decode_slashes: true, ..NONE };
+        let all = case.or(merge).or(parameters).or(slashes);
+        for (folding, path, folded) in [
+            (NONE, "//A;x/..;/%2F", "//A;x/..;/%2F"),
+            (case, "//A;x/%2F", "//a;x/%2f"),
+            (merge, "//A///b;x//", "/A/b;x/"),
+            (merge, "//", "/"),
+            (parameters, "/a;x=1;y/b;/c", "/a/b/c"),
+            (parameters, "/a/..;x/b", "/b"),
+            (parameters, "/..;/..;/b", "/b"),
+            (parameters, "/a/.;", "/a/"),
+            (parameters, "/;x//b", "///b"),
+            (parameters.or(merge), "/a//..;/b", "/b"),
+            (slashes, "/a%2Fb%5Cc", "/a/b/c"),
+            (slashes, "/a/..%2Fb", "/b"),
+            (slashes, "/a%2F%2Fb", "/a//b"),
+            (all, "/X//..;/%2FAdmin;s=1%2F/", "/admin/"),
+        ] {
+            assert_eq!(folding.fold(path), folded, "{path}");
+            assert_eq!(folding.fold(folded), folded, "once is enough");
+        }
+        assert_eq!(all.with_case().fold("/A;x"), "/A");
     }
 }

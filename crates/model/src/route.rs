@@ -1,6 +1,6 @@
 //! Which requests go to which upstream.
 
-use crate::{ByteSize, Filter, ListenerName, RouteName, UpgradeToken, UpstreamName};
+use crate::{ByteSize, Filter, ListenerName, PathFolding, RouteName, UpgradeToken, UpstreamName};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which requests go to which upstream, and what is done to them on the way. All conditions must hold; an empty one holds always.
@@ -12,8 +12,10 @@ pub struct Route {
     pub listeners: Vec<ListenerName>,
     /// Only for these hosts; empty: for all.
     pub hosts: Vec<HostPattern>,
-    /// Only for these paths.
+    /// Only for these paths; held as `folding` reads it.
     pub path: PathMatch,
+    /// Which other paths are the same to this route. Changes nothing of what is sent.
+    pub folding: PathFolding,
     /// Only these methods; empty: all.
     pub methods: Vec<http::Method>,
     /// Only with these header fields.
@@ -68,6 +70,15 @@ impl PathMatch {
     #[must_use]
     pub fn any() -> Self {
         Self::Prefix("".into())
+    }
+
+    /// This condition as a folding reads it.
+    #[must_use]
+    pub fn folded(&self, folding: PathFolding) -> Self {
+        match self {
+            Self::Exact(path) => Self::Exact(folding.fold(path).into()),
+            Self::Prefix(prefix) => Self::prefix(&folding.fold(prefix)),
+        }
     }
 
     /// A prefix as written, with or without its trailing slash.

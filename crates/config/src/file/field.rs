@@ -4,7 +4,7 @@ use crate::{
     error::{Finding, Place, Report},
     walk::{Node, Section},
 };
-use evenkeel_model::{PathError, RateMin, normalise_path};
+use evenkeel_model::{PathError, PathFolding, RateMin, normalise_path};
 use http::{HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
 
@@ -130,8 +130,8 @@ pub(super) fn value(node: Node<'_>) -> Option<HeaderValue> {
     value
 }
 
-/// The path of a route, in the one form that requests have when a route is looked for.
-pub(super) fn route_path(node: Node<'_>) -> Option<Cow<'_, str>> {
+/// The path of a route that takes others for the same, in the one form that requests have when a route is looked for.
+pub(super) fn route_path<'a>(node: Node<'a>, folding: PathFolding) -> Option<Cow<'a, str>> {
     let text = path(node)?;
     let normal = normalise_path(text);
     if let Err(error) = &normal {
@@ -143,7 +143,13 @@ pub(super) fn route_path(node: Node<'_>) -> Option<Cow<'_, str>> {
         };
         node.refuse(format!("{text:?} is not a path"), hint);
     }
-    normal.ok()
+    let normal = normal.ok()?;
+    let folded = folding.with_case().fold(&normal);
+    if folded != normal {
+        let hint = format!("by its keys this route takes it for {folded:?}: write that");
+        node.refuse(format!("{text:?} is no path to this route"), hint);
+    }
+    Some(normal)
 }
 
 /// A path without a query, as requests carry it: percent-encoded.

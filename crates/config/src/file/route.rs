@@ -9,8 +9,9 @@ use crate::{
     shape::{Key, Literal, Shape, Table},
     walk::{Entry, Node, Section},
 };
-use evenkeel_model::{ByteSize, Filter, HeaderMatch, HostPattern, PathMatch, RouteName, UpgradeToken};
+use evenkeel_model::{ByteSize, Filter, HeaderMatch, HostPattern, PathFolding, PathMatch, RouteName, UpgradeToken};
 use http::Method;
+use std::borrow::Cow;
 
 pub(super) static ROUTE: Table = Table {
     doc: "Which requests go where, and what is done to them on the way. All conditions must hold.",
@@ -39,6 +40,32 @@ pub(super) static ROUTE: Table = Table {
             Shape::PATH,
             "all",
             "Only for paths that begin with these elements: \"/v1\" and \"/v1/\" both match /v1 and /v1/x, not /v1x.",
+        ),
+        Key::preset(
+            "ignore_case",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: /ADMIN is /admin to path and path_prefix of this route. Write it for endpoints that think so, such as those on Windows. As \
+             the next three keys, it says what this route takes for its path, and changes nothing of what is sent.",
+        ),
+        Key::preset(
+            "merge_slashes",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: //admin is /admin to this route. Write it for endpoints that take several slashes for one, such as nginx.",
+        ),
+        Key::preset(
+            "ignore_path_parameters",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: /admin;x=1 and /a/..;/admin are /admin to this route. Write it for endpoints that cut off what follows a ; in each element \
+             of a path, such as Tomcat, Jetty and Spring.",
+        ),
+        Key::preset(
+            "decode_slashes",
+            Shape::Boolean,
+            Literal::Boolean(false),
+            "true: /a%2Fb and /a%5Cb are /a/b to this route. Write it for endpoints that decode a path before they take it apart, such as nginx.",
         ),
         Key::optional("methods", Shape::List(&Shape::Text("^[A-Z-]+$"), 1), "all", "Only for these methods."),
         Key::optional(
@@ -92,6 +119,7 @@ pub(crate) struct RouteDraft<'a> {
     pub(crate) listeners: Vec<Placed<&'a str>>,
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) path: PathMatch,
+    pub(crate) folding: PathFolding,
     pub(crate) methods: Vec<Method>,
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) filters: Vec<Filter>,
@@ -108,7 +136,13 @@ pub(super) fn read(node: Node<'_>) -> Option<RouteDraft<'_>> {
     let section = node.section(&ROUTE)?;
     let name = section.node("name").and_then(name);
     let hosts = section.list("hosts").into_iter().filter_map(|node| node.parsed("a host")).collect();
-    let path = path(&section);
+    let folding = PathFolding {
+        decode_slashes: section.preset("decode_slashes"),
+        ignore_parameters: section.preset("ignore_path_parameters"),
+        merge_slashes: section.preset("merge_slashes"),
+        ignore_case: section.preset("ignore_case"),
+    };
+    let path = path(&section, folding);
     let methods = section.list("methods").into_iter().filter_map(field::method).collect();
     let headers = headers(&section);
     let upstream = section.node("upstream").and_then(reference);
@@ -119,6 +153,7 @@ pub(super) fn read(node: Node<'_>) -> Option<RouteDraft<'_>> {
         listeners: section.list("listeners").into_iter().filter_map(reference).collect(),
         hosts,
         path,
+        folding,
         methods,
         headers,
         filters,
@@ -142,18 +177,20 @@ pub(super) fn reference(node: Node<'_>) -> Option<Placed<&str>> {
     node.text().map(|value| Placed { value, place: node.place() })
 }
 
-fn path(section: &Section<'_>) -> PathMatch {
-    let exact = section.node("path").map(field::route_path);
-    let prefix = section.node("path_prefix").map(field::route_path);
+fn path(section: &Section<'_>, folding: PathFolding) -> PathMatch {
+    let read = |node: Node<'_>| field::route_path(node, folding).map(Cow::into_owned);
+    let exact = section.node("path").map(read);
+    let prefix = section.node("path_prefix").map(read);
     if exact.is_some() && prefix.is_some() {
         let finding = Finding::error(section.place_of("path_prefix"), "a path and a path prefix");
         section.report().add(finding.hint("a request that has the path has the prefix, or never both: write one"));
     }
-    match (exact.flatten(), prefix.flatten()) {
+    let path = match (exact.flatten(), prefix.flatten()) {
         (Some(path), _) => PathMatch::Exact(path.into()),
         (None, Some(prefix)) => PathMatch::prefix(&prefix),
         (None, None) => PathMatch::any(),
-    }
+    };
+    path.folded(folding)
 }
 
 /// The conditions on header fields, sorted by name.

@@ -50,6 +50,7 @@ fn route(draft: RouteDraft<'_>, name: RouteName) -> Option<Route> {
         listeners: draft.listeners.iter().map(|name| name.value.parse().ok()).collect::<Option<_>>()?,
         hosts: draft.hosts,
         path: draft.path,
+        folding: draft.folding,
         methods: draft.methods,
         headers: draft.headers,
         filters: draft.filters,

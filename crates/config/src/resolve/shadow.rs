@@ -9,12 +9,12 @@ use crate::{
     error::{Finding, Place, Report},
     file::{Draft, RouteDraft},
 };
-use evenkeel_model::{HostPattern, PathMatch};
+use evenkeel_model::{HostPattern, PathFolding, PathMatch};
 use http::{HeaderName, HeaderValue, Method};
 use std::collections::{HashMap, HashSet};
 
 /// What two routes must have in common before their headers are compared. `None` is "any".
-type Slot<'a> = (Option<&'a str>, Option<&'a HostPattern>, &'a PathMatch, Option<&'a Method>);
+type Slot<'a> = (Option<&'a str>, Option<&'a HostPattern>, (PathFolding, PathMatch), Option<&'a Method>);
 
 /// Conditions on header fields, sorted by name; `None` is any value.
 type Headers<'a> = Vec<(&'a HeaderName, Option<&'a HeaderValue>)>;
@@ -40,7 +40,7 @@ pub(super) fn check(draft: &Draft<'_>, report: &Report) {
             continue;
         }
         for listener in any_or(route.listeners.iter().map(|name| name.value)) {
-            for slot in slots_of(route, listener) {
+            for slot in slots_of(route, listener, route.folding) {
                 slots.entry(slot).or_default().add(&headers, route.place);
             }
         }
@@ -54,9 +54,20 @@ fn shadow_of<'a>(
     slots: &HashMap<Slot<'a>, Seen<'a>>,
     listeners: &[&'a str],
 ) -> Option<Place> {
+    looser(route.folding).find_map(|folding| shadow_by(folding, route, headers, slots, listeners))
+}
+
+/// The same, of routes that read a path in this way.
+fn shadow_by<'a>(
+    folding: PathFolding,
+    route: &'a RouteDraft<'_>,
+    headers: &Headers<'a>,
+    slots: &HashMap<Slot<'a>, Seen<'a>>,
+    listeners: &[&'a str],
+) -> Option<Place> {
     let on = |listener: Option<&'a str>| {
         let mut first = None;
-        for slot in slots_of(route, listener) {
+        for slot in slots_of(route, listener, folding) {
             first = Some(slots.get(&slot)?.covers(headers)?);
         }
         first
@@ -73,9 +84,28 @@ fn shadow_of<'a>(
     first
 }
 
-fn slots_of<'a>(route: &'a RouteDraft<'_>, listener: Option<&'a str>) -> impl Iterator<Item = Slot<'a>> {
-    any_or(route.hosts.iter())
-        .flat_map(move |host| any_or(route.methods.iter()).map(move |method| (listener, host, &route.path, method)))
+/// This reading of a path, and those that take every path that it takes.
+fn looser(folding: PathFolding) -> impl Iterator<Item = PathFolding> {
+    let resolves = folding.ignore_parameters || folding.decode_slashes;
+    let case = PathFolding { ignore_case: true, ..PathFolding::default() };
+    let merge = PathFolding { merge_slashes: true, ..PathFolding::default() };
+    // With dot segments that appear only in this reading, merged slashes lead elsewhere: `/a//..;/b`.
+    let more = if resolves { [case, case, case] } else { [case, merge, case.or(merge)] };
+    let mut all: Vec<_> = [PathFolding::default()].into_iter().chain(more).map(|more| folding.or(more)).collect();
+    all.dedup();
+    all.into_iter()
+}
+
+fn slots_of<'a>(
+    route: &'a RouteDraft<'_>,
+    listener: Option<&'a str>,
+    folding: PathFolding,
+) -> impl Iterator<Item = Slot<'a>> {
+    let path = (folding, route.path.folded(folding));
+    any_or(route.hosts.iter()).flat_map(move |host| {
+        let path = path.clone();
+        any_or(route.methods.iter()).map(move |method| (listener, host, path.clone(), method))
+    })
 }
 
 /// Each of them, or `None` once where there is none: no condition.

@@ -98,6 +98,14 @@ fn conditions_that_no_request_can_meet_are_told() {
             "{bad}"
         );
     }
+    for (key, path, read) in [
+        ("merge_slashes", "/a//b", "/a/b"),
+        ("ignore_path_parameters", "/a;x", "/a"),
+        ("decode_slashes", "/a%2fb", "/a/b"),
+    ] {
+        let told = route(&format!("path = \"{path}\"\n{key} = true"));
+        assert!(told[0].contains("is no path to this route") && told[0].contains(read), "{told:?}");
+    }
     assert!(route("headers = { \"Keep-Alive\" = true }")[0].starts_with("no request has \"keep-alive\""));
     assert!(route("path = \"/a b\"")[0].contains("percent-encoded"));
     assert!(route("path = \"/ä\"")[0].contains("percent-encoded"));

@@ -29,7 +29,7 @@ pub(crate) async fn on_request(
                 return redirect::answer(to, request, &Asked::of(request.headers(), exchange)).map(Flow::Answer);
             }
             Filter::FixedResponse(fixed) => return Ok(Flow::Answer(fixed_response(fixed))),
-            Filter::PrefixRewrite(replacement) => rewrite::apply(replacement, &route.path, request)?,
+            Filter::PrefixRewrite(replacement) => rewrite::apply(replacement, route, request)?,
             Filter::Custom(name) => {
                 let custom = exchange.worker().custom(name)?;
                 // Boxed by the trait: only routes that use one pay for it.

@@ -3,13 +3,19 @@
 //! Host, then path, then the other conditions: exact host before the longest wildcard before any host; exact path before the
 //! longest prefix; then method, number of header conditions, and order in the file (Gateway API, `HTTPRoute`). If the most
 //! specific host has no route that matches, less specific ones are tried.
+//! A route may take several paths for the same (`PathFolding`); such routes have tables of their own in a host, and `Host::find_folded`
+//! compares what they find.
 //! Keys that a client chooses are hashed with the standard library's keyed hash, so nobody can make them collide.
 
 use super::predicate::Predicate;
 use crate::snapshot::ListenerNumber;
-use evenkeel_model::{HostPattern, PathMatch, Route};
+use evenkeel_model::{HostPattern, PathFolding, PathMatch, Route};
 use http::{HeaderMap, Method};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Where a route stands in the snapshot's list.
 pub(crate) type RouteIndex = u32;
@@ -35,6 +41,15 @@ struct Candidate {
 
 /// The routes of one host.
 #[derive(Debug, Default)]
+struct Host {
+    /// Those for which a path is the same only as itself.
+    plain: Paths,
+    /// The others, by what is the same to them.
+    folded: BTreeMap<PathFolding, Paths>,
+}
+
+/// Routes that read a path in the same way.
+#[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<Arc<str>, Vec<Candidate>>,
     prefix: HashMap<Arc<str>, Vec<Candidate>>,
@@ -47,9 +62,9 @@ struct Paths {
 /// All routes.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    exact: HashMap<Arc<str>, Paths>,
-    wildcard: HashMap<Arc<str>, Paths>,
-    any: Paths,
+    exact: HashMap<Arc<str>, Host>,
+    wildcard: HashMap<Arc<str>, Host>,
+    any: Host,
     /// Labels of the deepest wildcard.
     deepest: usize,
 }
@@ -63,28 +78,27 @@ impl RouteTable {
             let listeners = route.listeners.iter().filter_map(|name| listener(name.as_str())).collect();
             let candidate = Candidate { route: index, predicate: Predicate::new(route, listeners) };
             if route.hosts.is_empty() {
-                table.any.add(&route.path, candidate.clone());
+                table.any.add(route, candidate.clone());
             }
             for host in &route.hosts {
-                let paths = match host {
+                let host = match host {
                     HostPattern::Exact(name) => table.exact.entry(Arc::clone(name)).or_default(),
                     HostPattern::Wildcard(name) => {
                         table.deepest = table.deepest.max(name.split('.').count());
                         table.wildcard.entry(Arc::clone(name)).or_default()
                     }
                 };
-                paths.add(&route.path, candidate.clone());
+                host.add(route, candidate.clone());
             }
         }
         let hosts = table.exact.values_mut().chain(table.wildcard.values_mut());
-        hosts.for_each(Paths::sort);
-        table.any.sort();
+        hosts.chain([&mut table.any]).for_each(Host::sort);
         table
     }
 
     /// The route that a request takes.
     pub(crate) fn find(&self, question: Question<'_>) -> Option<RouteIndex> {
-        if let Some(found) = self.exact.get(question.host).and_then(|paths| paths.find(question)) {
+        if let Some(found) = self.exact.get(question.host).and_then(|host| host.find(question)) {
             return Some(found);
         }
         if self.deepest > 0 {
@@ -96,7 +110,7 @@ impl RouteTable {
             while let Some((_, parent)) = rest.split_once('.') {
                 rest = parent;
                 if left <= self.deepest
-                    && let Some(found) = self.wildcard.get(rest).and_then(|paths| paths.find(question))
+                    && let Some(found) = self.wildcard.get(rest).and_then(|host| host.find(question))
                 {
                     return Some(found);
                 }
@@ -104,6 +118,69 @@ impl RouteTable {
             }
         }
         self.any.find(question)
+    }
+}
+
+impl Host {
+    fn add(&mut self, route: &Route, candidate: Candidate) {
+        let plain = route.folding == PathFolding::default();
+        let paths = if plain { &mut self.plain } else { self.folded.entry(route.folding).or_default() };
+        paths.add(&route.path, candidate);
+    }
+
+    fn sort(&mut self) {
+        self.folded.values_mut().chain([&mut self.plain]).for_each(Paths::sort);
+    }
+
+    fn find(&self, question: Question<'_>) -> Option<RouteIndex> {
+        let plain = self.plain.find(question.path, question);
+        if self.folded.is_empty() {
+            plain.map(|found| found.candidate.route)
+        } else {
+            self.find_folded(plain, question)
+        }
+    }
+
+    /// Each reading of the path has its most specific route. Of two such routes the more specific one wins, by the path as either of them
+    /// reads it: so `/static/..;/admin` is a path for `/admin`, and not one for `/static`, as soon as there is a route for `/admin` that
+    /// ignores parameters, whatever else there is for `/static`.
+    fn find_folded(&self, plain: Option<Found<'_>>, question: Question<'_>) -> Option<RouteIndex> {
+        let mut best = plain.map(|found| (PathFolding::default(), found));
+        for (folding, paths) in &self.folded {
+            let Some(found) = paths.find(&folding.fold(question.path), question) else { continue };
+            let Some((before, other)) = &best else {
+                best = Some((*folding, found));
+                continue;
+            };
+            let both = folding.or(*before);
+            let path = both.fold(question.path);
+            // Where neither holds any more, the looser reading wins.
+            if found.rank(both, &path) >= other.rank(both, &path) {
+                best = Some((*folding, found));
+            }
+        }
+        best.map(|(_, found)| found.candidate.route)
+    }
+}
+
+/// A route that takes a request, and the path by which it does.
+#[derive(Clone, Copy, Debug)]
+struct Found<'t> {
+    candidate: &'t Candidate,
+    exact: bool,
+    /// Of a prefix without its trailing slash.
+    path: &'t str,
+}
+
+impl Found<'_> {
+    /// How specific it is for a path that is folded; nothing where it does not hold for that. What is first in the file is greater.
+    fn rank(&self, folding: PathFolding, path: &str) -> Option<impl Ord + use<>> {
+        let own = folding.fold(self.path);
+        let own = if self.exact { &*own } else { own.trim_end_matches('/') };
+        let rest = path.strip_prefix(own)?;
+        let holds = rest.is_empty() || (!self.exact && rest.starts_with('/'));
+        let Candidate { route, predicate } = self.candidate;
+        holds.then(|| (self.exact, own.len(), predicate.specificity(), Reverse(*route)))
     }
 }
 
@@ -136,23 +213,29 @@ impl Paths {
             .take_while(|piece| !piece.is_empty())
     }
 
-    fn find(&self, question: Question<'_>) -> Option<RouteIndex> {
-        let holds = |candidates: &Vec<Candidate>| {
-            let fits = |c: &&Candidate| c.predicate.holds(question.method, question.headers, question.listener);
-            candidates.iter().find(fits).map(|c| c.route)
+    /// The most specific route for a path as these routes read it.
+    fn find<'t>(&'t self, path: &str, question: Question<'_>) -> Option<Found<'t>> {
+        let fits = |c: &&Candidate| c.predicate.holds(question.method, question.headers, question.listener);
+        let first = |exact, path, candidates: &'t [Candidate]| {
+            candidates.iter().find(fits).map(|candidate| Found { candidate, exact, path })
         };
         if !self.exact.is_empty()
-            && let Some(found) = self.exact.get(question.path).and_then(holds)
+            && let Some((path, candidates)) = self.exact.get_key_value(path)
+            && let Some(found) = first(true, path, candidates)
         {
             return Some(found);
         }
+        let by_prefix = |piece: &str| {
+            let (prefix, candidates) = self.prefix.get_key_value(piece)?;
+            first(false, prefix, candidates)
+        };
         if !self.prefix.is_empty()
-            && let Some(found) = self.pieces(question.path).find_map(|piece| self.prefix.get(piece).and_then(holds))
+            && let Some(found) = self.pieces(path).find_map(by_prefix)
         {
             return Some(found);
         }
         // The asterisk of `OPTIONS *` is no path.
-        if question.path.starts_with('/') { holds(&self.root) } else { None }
+        if path.starts_with('/') { first(false, "", &self.root) } else { None }
     }
 }
 

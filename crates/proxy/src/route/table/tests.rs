@@ -1,6 +1,7 @@
 use super::*;
-use evenkeel_model::{HeaderMatch, RouteName};
+use evenkeel_model::{HeaderMatch, RouteName, normalise_path};
 use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
 
 fn route(host: &str, path: PathMatch) -> Route {
     Route {
@@ -8,6 +9,7 @@ fn route(host: &str, path: PathMatch) -> Route {
         listeners: vec![],
         hosts: if host.is_empty() { vec![] } else { vec![host.parse().unwrap()] },
         path,
+        folding: PathFolding::default(),
         methods: vec![],
         headers: vec![],
         filters: vec![],
@@ -120,4 +122,112 @@ fn a_route_may_be_for_some_listeners_only() {
     assert_eq!(table.find(question(number(7))), Some(0));
     assert_eq!(table.find(question(number(0))), None);
     assert_eq!(table.find(question(None)), None, "nor for a request that came by none");
+}
+
+/// A route for a prefix, which ignores parameters (`;`), or merges slashes (`/`), or ignores case (`a`), or decodes slashes (`%`).
+fn loose(keys: &str, prefix: &str) -> Route {
+    let folding = PathFolding {
+        decode_slashes: keys.contains('%'),
+        ignore_parameters: keys.contains(';'),
+        merge_slashes: keys.contains('/'),
+        ignore_case: keys.contains('a'),
+    };
+    Route { folding, ..route("", PathMatch::prefix(prefix).folded(folding)) }
+}
+
+#[test]
+fn a_guard_takes_every_spelling_of_its_path_whatever_other_routes_there_are() {
+    let table = table(&[
+        route("", PathMatch::any()),
+        route("", PathMatch::prefix("/static")),
+        route("", PathMatch::prefix("/static/deep/er")),
+        loose("%;/a", "/admin"),
+    ]);
+    for path in [
+        "/admin",
+        "/admin/x",
+        "/ADMIN",
+        "//admin",
+        "/admin//x",
+        "/admin;x=1",
+        "/;x/admin",
+        "/static/..;/admin",
+        "/static/deep/er/..;a/..;b/..;/Admin/x",
+        "/static%2F..%2Fadmin",
+        "/static%2F..%5Cadmin",
+        "/static//..;/admin",
+        "/..;/admin",
+    ] {
+        assert_eq!(find(&table, "h", path), Some(3), "{path}");
+    }
+    for (path, index) in [("/", 0), ("/administrator", 0), ("/x/admin", 0), ("/static/..;/x", 1), ("/Static", 0)] {
+        assert_eq!(find(&table, "h", path), Some(index), "{path}");
+    }
+}
+
+#[test]
+fn a_route_takes_other_spellings_only_if_it_says_so() {
+    let table = table(&[loose("a", "/case"), loose("/", "/merge"), loose(";", "/cut"), loose("%", "/slash")]);
+    for (path, index) in [("/CASE/x", 0), ("//merge", 1), ("/cut;x/y", 2), ("/slash%2Fx", 3)] {
+        assert_eq!(find(&table, "h", path), Some(index), "{path}");
+    }
+    for path in ["//case", "/case;x", "/MERGE", "/merge;x", "/Cut", "//cut", "/Slash", "/case%2Fx"] {
+        assert_eq!(find(&table, "h", path), None, "{path}");
+    }
+}
+
+#[test]
+fn of_strict_and_loose_routes_the_more_specific_one_wins() {
+    let mut routes = vec![
+        loose("a", "/admin"),
+        route("", PathMatch::prefix("/admin/Help")),
+        route("", PathMatch::Exact("/admin".into())),
+        loose("a/", "/admin"),
+        route("", PathMatch::prefix("/other")),
+        loose("a", "/other"),
+    ];
+    routes[3].methods = vec![Method::PUT];
+    let table = table(&routes);
+    let put = |path| find_with(&table, "h", path, &Method::PUT, &HeaderMap::new());
+    assert_eq!(find(&table, "h", "/admin/Help/Me"), Some(1), "a longer prefix, and an exception that was written");
+    assert_eq!(find(&table, "h", "/admin/help"), Some(0), "which is for no other spelling");
+    assert_eq!(find(&table, "h", "/admin"), Some(2), "exact");
+    assert_eq!(find(&table, "h", "/Admin"), Some(0));
+    assert_eq!((put("/admin/x"), put("/ADMIN//x")), (Some(3), Some(3)), "one with a method");
+    assert_eq!((find(&table, "h", "/other"), find(&table, "h", "/Other")), (Some(4), Some(5)), "the first in the file");
+}
+
+#[test]
+fn a_loose_route_changes_nothing_for_paths_that_it_does_not_take() {
+    let strict =
+        [route("", PathMatch::any()), route("", PathMatch::prefix("/a")), route("", PathMatch::prefix("/a/b"))];
+    let (without, with) = (table(&strict), table(&[&strict[..], &[loose("%;/a", "/guarded")]].concat()));
+    for path in ["/", "/a", "/A/b", "/a//b", "/a/b/..;/c", "/a;x/b", "/a%2Fb", "//", "/a/..;/a/b"] {
+        assert_eq!(find(&without, "h", path), find(&with, "h", path), "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_walks_around_a_guard(
+        start in prop::collection::vec("[/;]|a|A|\\.\\.;|%2F|;x|/s|/static|/\\.\\.%2F", 0..6),
+        end in "(;x)?(/|//|%2F|%5C)?[a-zA-Z;/.]{0,6}",
+        letters in prop::array::uniform5(any::<bool>()),
+    ) {
+        let admin: String = "admin".chars().zip(letters).map(|(c, up)| if up { c.to_ascii_uppercase() } else { c }).collect();
+        let path = format!("/{}/{admin}{end}", start.concat());
+        let Ok(path) = normalise_path(&path) else { return Ok(()) };
+        let table = table(&[
+            route("", PathMatch::any()),
+            route("", PathMatch::prefix("/static")),
+            route("", PathMatch::prefix("/s/static")),
+            loose("a", "/a"),
+            loose(";", "/s"),
+            loose("%;/a", "/admin"),
+        ]);
+        let read = PathFolding { decode_slashes: true, ignore_parameters: true, merge_slashes: true, ignore_case: true };
+        let folded = read.fold(&path);
+        let guarded = folded == "/admin" || folded.starts_with("/admin/");
+        prop_assert_eq!(find(&table, "h", &path) == Some(5), guarded, "{} {}", path, folded);
+    }
 }
