@@ -15,6 +15,7 @@ mod grpc;
 mod heads;
 mod hoarders;
 mod hostile_endpoints;
+mod left_out;
 mod life;
 mod memory;
 mod neighbours;

@@ -169,6 +169,26 @@ async fn servers_that_ask_who_we_are_are_shown_our_certificate() {
 }
 
 #[tokio::test]
+async fn nginx_that_ends_each_connection_after_ten_requests_serves_eighty_at_a_time() {
+    let Some(nginx) = program("nginx") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::nginx(&nginx, folder.path(), "http2", "keepalive_requests 10;").await;
+    let upstream = "protocol = \"h2c\"\ntimeouts.connect = \"20s\"";
+    let proxy = Proxy::with_endpoints([server.place()]).upstream(upstream).start().await;
+
+    let clients: Vec<_> = (0..80)
+        .map(|_| {
+            let client = proxy.client();
+            tokio::spawn(async move { client.post("/", "pay").repeat(10).statuses().await })
+        })
+        .collect();
+
+    for statuses in clients {
+        assert_eq!(in_time("answers", statuses).await.unwrap(), [200; 10]);
+    }
+}
+
+#[tokio::test]
 async fn both_speak_http_2_behind_us() {
     let folder = tempfile::tempdir().unwrap();
     let mut servers = Vec::new();

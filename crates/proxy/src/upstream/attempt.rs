@@ -30,6 +30,8 @@ use std::{
 pub(super) enum Sent {
     /// Not one byte.
     Nothing,
+    /// Perhaps all of it; but the endpoint, which speaks HTTP/2, says that it has not looked at it.
+    LeftOut,
     /// Some, and not one byte came back.
     Unanswered,
     /// The same over a connection that had been idle: most likely the endpoint was about to close it.
@@ -70,7 +72,7 @@ pub(super) async fn run(
         };
         match failure.sent {
             // The endpoint had closed it while it was idle, or before it looked at this stream: no fault of anybody.
-            Sent::Nothing if again && replay.is_possible(exchange) => stale += 1,
+            Sent::Nothing | Sent::LeftOut if again && replay.is_possible(exchange) => stale += 1,
             Sent::Unanswered if reused => return Err(Failure { sent: Sent::Crossed, ..failure }),
             _ => return Err(failure),
         }

@@ -43,6 +43,8 @@ pub(super) const STREAMS_MAX: u32 = 100;
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Connection>>>,
     coming: Coming,
+    /// Heads of answers that have come.
+    answers: Cell<u64>,
     /// The endpoint, given the choice, has chosen HTTP/1.1 when it was last asked.
     declined: Cell<bool>,
 }
@@ -106,6 +108,11 @@ impl Connections {
         self.open.borrow().iter().filter(|connection| connection.streams.get() == 0).count()
     }
 
+    /// How many requests were answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.get()
+    }
+
     fn forget(&self, connection: &Rc<Connection>) {
         self.open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     }
@@ -154,7 +161,7 @@ impl Waiting {
 }
 
 /// How long an endpoint may take until its SETTINGS are there, and as long until it is connected.
-fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
+pub(super) fn limit(upstream: &LocalUpstream, exchange: &Exchange) -> Duration {
     let timeouts = upstream.part.settings.timeouts;
     exchange.time_left(timeouts.total).map_or(timeouts.connect, |left| left.min(timeouts.connect))
 }
@@ -298,6 +305,8 @@ impl Stream {
     /// The head of its answer is there.
     pub(super) fn head_arrived(&self) {
         self.slot.connection.answered.set(self.slot.worker.timers.now());
+        let answers = &self.slot.endpoint.pool.http2().answers;
+        answers.set(answers.get() + 1);
     }
 
     /// No answer came in its time. If none came to any other request since it began, the connection may be dead without a word, which a PING
@@ -330,10 +339,10 @@ impl Stream {
     pub(super) fn judge(&self, error: &hyper::Error, returned: bool, exchange: &Exchange) -> Failure {
         let cause = cause(error);
         let sent = match cause {
-            _ if returned => Sent::Nothing,
+            _ if returned => Sent::LeftOut,
             // RFC 9113, section 8.7: in both cases the endpoint has done nothing with it.
             Some(h2) if h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(Code::REFUSED_STREAM)) => {
-                Sent::Nothing
+                Sent::LeftOut
             }
             Some(h2) if h2.is_library() => Sent::Answered,
             _ => Sent::Unanswered,

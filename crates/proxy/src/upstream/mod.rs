@@ -9,6 +9,7 @@ mod http1;
 mod http2;
 mod identity;
 mod lease;
+mod left_out;
 mod patience;
 mod place;
 mod pool;

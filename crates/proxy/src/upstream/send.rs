@@ -6,10 +6,15 @@
 //! 9.2.2), nothing of its body was taken, and the upstream's retry budget has room: in a full outage every request would be sent
 //! twice. It goes to another endpoint; and if there is none, but it was lost on a connection that had been idle, over a new connection to
 //! the same one, which may only have closed what it had waited on for too long (RFC 9112, section 9.3.1; docs/decisions/0009).
+//!
+//! One that an endpoint of HTTP/2 has not looked at is sent again as if it never had been: elsewhere, and where all others have been tried, to the
+//! same ones again, for the time of a connection (`left_out`).
 
 use super::{
     attempt::{self, Failure, Sent},
+    http2,
     lease::Over,
+    left_out::LeftOut,
     replay::Replay,
 };
 use crate::{body::Body, connection::ClientConnection, error::ProxyError, request::Exchange, worker::LocalUpstream};
@@ -32,23 +37,24 @@ pub(crate) async fn send(
         return Err(ProxyError::BodyTooLarge);
     }
     upstream.part.retries.on_request(exchange.worker().timers.now());
-    let protocol = upstream.part.settings.protocol;
-    if !protocol.offers().contains(&Protocol::Http11) {
-        if exchange.extended().is_some() {
-            return Err(ProxyError::UpgradeRefused);
-        }
-        // HTTP/2 has no Upgrade (RFC 9113, section 8.6); a server may ignore it, and so do we (RFC 9110, section 7.8).
-        exchange.stays_http();
-    }
+    settle_upgrade(upstream, exchange)?;
     let mut replay = Replay::of(request, upstream, exchange);
     let mut tried = Tried::default();
     let mut resent = false;
     let mut crossed: Option<u32> = None;
+    let mut left_out = LeftOut::default();
     let mut last: Option<ProxyError> = None;
-    while let Some((index, over)) = pick(upstream, &tried, exchange)
-        .map(|index| (index, Over::Pooled))
-        .or_else(|| Some((crossed.take()?, Over::Fresh)))
-    {
+    loop {
+        let all = left_out.is_now() && tried.len() >= ENDPOINTS_MAX;
+        let picked = if all { None } else { pick(upstream, &tried, exchange) };
+        let picked = picked.map(|index| (index, Over::Pooled)).or_else(|| Some((crossed.take()?, Over::Fresh)));
+        let Some((index, over)) = picked else {
+            if Box::pin(left_out.next_round()).await {
+                tried = Tried::default();
+                continue;
+            }
+            break;
+        };
         let endpoint = &upstream.endpoints[index as usize];
         exchange.attempt_begins(endpoint, endpoint.part.endpoint.begin());
         let failure = match attempt::run(upstream, endpoint, over, &mut replay, exchange).await {
@@ -65,7 +71,11 @@ pub(crate) async fn send(
         }
         tried.add(index);
         let again = match sent {
-            Sent::Nothing => tried.len() < ENDPOINTS_MAX,
+            Sent::Nothing => tried.len() < ENDPOINTS_MAX || left_out.is_now(),
+            Sent::LeftOut => {
+                left_out.again(endpoint.pool.http2().answers(), http2::limit(upstream, exchange));
+                true
+            }
             Sent::Unanswered | Sent::Crossed => {
                 !std::mem::replace(&mut resent, true) && replay.is_idempotent() && in_budget(upstream, exchange)
             }
@@ -77,6 +87,18 @@ pub(crate) async fn send(
         last = Some(error);
     }
     Err(last.unwrap_or_else(|| ProxyError::NoEndpoint { upstream: upstream.part.settings.name.clone() }))
+}
+
+/// HTTP/2 has no Upgrade (RFC 9113, section 8.6). A server may ignore it, and so do we (RFC 9110, section 7.8).
+fn settle_upgrade(upstream: &LocalUpstream, exchange: &mut Exchange) -> Result<(), ProxyError> {
+    if upstream.part.settings.protocol.offers().contains(&Protocol::Http11) {
+        return Ok(());
+    }
+    if exchange.extended().is_some() {
+        return Err(ProxyError::UpgradeRefused);
+    }
+    exchange.stays_http();
+    Ok(())
 }
 
 fn pick(upstream: &LocalUpstream, tried: &Tried, exchange: &Exchange) -> Option<u32> {
