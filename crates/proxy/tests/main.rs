@@ -3,6 +3,7 @@
 //! What an operator is promised is tested with the real binary, in the folder `tests` of the workspace.
 
 mod changing;
+mod holding;
 mod layers;
 mod oneshot;
 mod panics;

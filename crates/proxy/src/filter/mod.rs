@@ -43,8 +43,12 @@ pub(crate) async fn on_request(
 }
 
 /// Runs a route's filters over a response, also over one that a filter made.
-pub(crate) fn on_response(route: &Route, response: &mut Response<Body>, exchange: &Exchange) -> Result<(), ProxyError> {
-    for filter in &route.filters {
+pub(crate) fn on_response(
+    filters: &[Filter],
+    response: &mut Response<Body>,
+    exchange: &Exchange,
+) -> Result<(), ProxyError> {
+    for filter in filters {
         match filter {
             Filter::ResponseHeader(change) => change::apply(change, response.headers_mut()),
             Filter::Custom(name) => exchange.worker().custom(name)?.on_response(response),

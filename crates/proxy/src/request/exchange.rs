@@ -10,11 +10,11 @@ use crate::{
     error::{MalformedRequest, ProxyError},
     malformed,
     snapshot::{EndpointPart, ListenerNumber},
-    worker::{LocalEndpoint, LocalSnapshot, Worker},
+    worker::{LocalEndpoint, LocalRoute, LocalSnapshot, Worker},
 };
 use evenkeel_balance::{HashKey, InFlight};
-use evenkeel_model::{Address, RouteName, UpgradeToken, UpstreamName};
-use evenkeel_telemetry::{CodeClass, MethodLabel, PerWorker, Reason, RouteCells};
+use evenkeel_model::{Address, Filter, RouteName, UpgradeToken, UpstreamName};
+use evenkeel_telemetry::{CodeClass, MethodLabel, Reason, RouteCells};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use std::{
@@ -36,33 +36,26 @@ pub(crate) enum End {
     Cut(Reason),
 }
 
-/// Where the names and counters of an exchange are.
-enum Scope {
-    /// In the snapshot that the request saw first.
-    Snapshot(Rc<LocalSnapshot>),
-    /// By themselves.
-    Tunnel(Box<Kept>),
-}
-
-/// What a tunnel keeps of its snapshot.
-struct Kept {
-    cells: Arc<PerWorker<RouteCells>>,
-    route: RouteName,
-    upstream: Option<UpstreamName>,
-    endpoint: Arc<EndpointPart>,
+/// The endpoint of the last attempt.
+enum Endpoint {
+    /// With its pool, to which the connection returns.
+    Pooled(Rc<LocalEndpoint>),
+    /// By itself: of a tunnel, whose connection never returns. A pool that a reload removes would stay for as long as it.
+    Alone(Arc<EndpointPart>),
 }
 
 /// One request and its answer.
 pub(crate) struct Exchange {
     worker: Rc<Worker>,
-    scope: Scope,
+    /// Until the request leaves for its endpoint, or has its answer.
+    snapshot: Option<Rc<LocalSnapshot>>,
+    route: Rc<LocalRoute>,
     connection: Option<Rc<ClientConnection>>,
     pub(super) begun: Instant,
     method: MethodLabel,
     pub(super) client: Option<IpAddr>,
     trusts_peer: bool,
-    route: Option<u32>,
-    endpoint: Option<Rc<LocalEndpoint>>,
+    endpoint: Option<Endpoint>,
     in_flight: Option<InFlight>,
     pub(super) status: u16,
     pub(super) reason: Option<Reason>,
@@ -98,13 +91,13 @@ impl Exchange {
         let said = worker.logs().then(|| Box::new(Said::of(request)));
         let method = MethodLabel::from(request.method());
         Box::new(Self {
-            scope: Scope::Snapshot(snapshot),
+            route: Rc::clone(snapshot.no_route()),
+            snapshot: Some(snapshot),
             connection,
             begun: Instant::now(),
             method,
             client,
             trusts_peer,
-            route: None,
             endpoint: None,
             in_flight: None,
             status: 0,
@@ -131,12 +124,15 @@ impl Exchange {
     }
 
     /// # Panics
-    /// In a tunnel, which has none.
+    /// Once the request has left.
     pub(crate) fn snapshot(&self) -> Rc<LocalSnapshot> {
-        match &self.scope {
-            Scope::Snapshot(snapshot) => Rc::clone(snapshot),
-            Scope::Tunnel(_) => unreachable!("a tunnel is neither routed nor sent"),
-        }
+        Rc::clone(self.snapshot.as_ref().expect("who looks into the snapshot does so before the request leaves"))
+    }
+
+    /// Lets go of the snapshot, and with it of everything that a reload removes: an upload, an answer and what is waited for in between may
+    /// outlive a thousand reloads.
+    pub(super) fn leaves(&mut self) {
+        self.snapshot = None;
     }
 
     pub(crate) fn connection(&self) -> Option<&Rc<ClientConnection>> {
@@ -165,12 +161,12 @@ impl Exchange {
 
     /// Whether a request with an `Idempotency-Key` may be sent again on this route.
     pub(crate) fn trusts_idempotency_key(&self) -> bool {
-        match (&self.scope, self.route) {
-            (Scope::Snapshot(snapshot), Some(route)) => {
-                snapshot.shared().config().routes[route as usize].retry_idempotency_key
-            }
-            _ => false,
-        }
+        self.route.retry_idempotency_key
+    }
+
+    /// Filters of its route that see answers.
+    pub(super) fn response_filters(&self) -> &[Filter] {
+        &self.route.response_filters
     }
 
     pub(crate) fn client(&self) -> Option<IpAddr> {
@@ -218,8 +214,8 @@ impl Exchange {
         self.id
     }
 
-    pub(crate) fn routed(&mut self, route: u32) {
-        self.route = Some(route);
+    pub(crate) fn routed(&mut self, route: &Rc<LocalRoute>) {
+        self.route = Rc::clone(route);
         self.cells().in_flight.add(1);
     }
 
@@ -228,7 +224,7 @@ impl Exchange {
         self.attempt_ends(CodeClass::None);
         self.attempts += 1;
         self.in_flight = Some(in_flight);
-        self.endpoint = Some(Rc::clone(endpoint));
+        self.endpoint = Some(Endpoint::Pooled(Rc::clone(endpoint)));
     }
 
     fn attempt_ends(&mut self, class: CodeClass) {
@@ -240,10 +236,14 @@ impl Exchange {
     }
 
     fn endpoint(&self) -> Option<&EndpointPart> {
-        match &self.scope {
-            Scope::Snapshot(_) => self.endpoint.as_ref().map(|endpoint| &*endpoint.part),
-            Scope::Tunnel(kept) => Some(&kept.endpoint),
-        }
+        Some(match self.endpoint.as_ref()? {
+            Endpoint::Pooled(endpoint) => &endpoint.part,
+            Endpoint::Alone(part) => part,
+        })
+    }
+
+    fn is_tunnel(&self) -> bool {
+        matches!(self.endpoint, Some(Endpoint::Alone(_)))
     }
 
     /// The connection for this attempt is there.
@@ -289,6 +289,8 @@ impl Exchange {
 
     /// From here on the answer is the business of its body.
     pub(crate) fn answered(mut self: Box<Self>, response: &mut Response<Body>) {
+        // Of a request that has not left, such as one that a filter answers.
+        self.snapshot = None;
         self.status = response.status().as_u16();
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let closing = !switching
@@ -343,18 +345,11 @@ impl Exchange {
         self.upgrade.as_ref()
     }
 
-    /// Lets go of the snapshot, and with it of everything that a reload removes. A tunnel may outlive a thousand of them.
+    /// Lets go of the pool as well, which nothing returns to.
     pub(crate) fn becomes_tunnel(&mut self) {
-        let Scope::Snapshot(snapshot) = &self.scope else { return };
-        let (Some(route), Some(endpoint)) = (self.route, self.endpoint.take()) else { return };
-        let part = &snapshot.shared().routes[route as usize];
-        let kept = Kept {
-            cells: Arc::clone(&part.cells),
-            route: part.name.clone(),
-            upstream: snapshot.upstream_of(route).map(|upstream| upstream.part.settings.name.clone()),
-            endpoint: Arc::clone(&endpoint.part),
-        };
-        self.scope = Scope::Tunnel(Box::new(kept));
+        if let Some(Endpoint::Pooled(endpoint)) = &self.endpoint {
+            self.endpoint = Some(Endpoint::Alone(Arc::clone(&endpoint.part)));
+        }
     }
 
     /// Bytes that a tunnel has carried so far, from the client and to it.
@@ -393,33 +388,15 @@ impl Exchange {
     }
 
     fn cells(&self) -> &RouteCells {
-        let cells = match &self.scope {
-            Scope::Snapshot(snapshot) => {
-                let shared = snapshot.shared();
-                self.route.map_or(&shared.no_route, |route| &shared.routes[route as usize].cells)
-            }
-            Scope::Tunnel(kept) => &kept.cells,
-        };
-        cells.cell(self.worker.id)
+        self.route.cells.cell(self.worker.id)
     }
 
     pub(super) fn route_name(&self) -> &str {
-        match &self.scope {
-            Scope::Snapshot(snapshot) => {
-                self.route.map_or("", |route| snapshot.shared().routes[route as usize].name.as_str())
-            }
-            Scope::Tunnel(kept) => kept.route.as_str(),
-        }
+        self.route.name.as_ref().map_or("", RouteName::as_str)
     }
 
     pub(crate) fn upstream_name(&self) -> &str {
-        match &self.scope {
-            Scope::Snapshot(snapshot) => {
-                let upstream = self.route.and_then(|route| snapshot.upstream_of(route));
-                upstream.map_or("", |upstream| upstream.part.settings.name.as_str())
-            }
-            Scope::Tunnel(kept) => kept.upstream.as_ref().map_or("", UpstreamName::as_str),
-        }
+        self.route.upstream.as_ref().map_or("", UpstreamName::as_str)
     }
 
     pub(crate) fn endpoint_label(&self) -> &str {
@@ -441,11 +418,11 @@ impl Drop for Exchange {
             }
             End::Cut(reason) => self.reason = Some(reason),
         }
-        let answered = match (self.status, &self.scope) {
-            (0, _) => CodeClass::None,
+        let answered = match self.status {
+            0 => CodeClass::None,
             // What the client was told in HTTP/2 was a 200.
-            (_, Scope::Tunnel(_)) => CodeClass::Informational,
-            (status, _) => CodeClass::of(status),
+            _ if self.is_tunnel() => CodeClass::Informational,
+            status => CodeClass::of(status),
         };
         self.attempt_ends(answered);
         if self.status == 0 {
@@ -457,9 +434,9 @@ impl Drop for Exchange {
         let listener = self.listener().unwrap_or(ListenerNumber::NONE);
         cells.requests.inc(listener.get(), self.method, self.status);
         // For how long a tunnel lives says nothing about how long its client waited: that was over with the 101.
-        let waited = if matches!(self.scope, Scope::Tunnel(_)) { self.head.unwrap_or(took) } else { took };
+        let waited = if self.is_tunnel() { self.head.unwrap_or(took) } else { took };
         cells.duration.observe(waited);
-        if self.route.is_some() {
+        if self.route.name.is_some() {
             cells.in_flight.add(-1);
         }
         if let Some(reason) = self.reason {

@@ -26,7 +26,7 @@ pub(crate) async fn handle(worker: &Rc<Worker>, request: &mut Request<Body>) -> 
 }
 
 async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<Response<Body>, ProxyError> {
-    // A request sees one snapshot from its first byte to its last.
+    // A request sees one snapshot from its first byte to its last, of which it holds only what it needs once it leaves.
     let snapshot = exchange.snapshot();
     let config = snapshot.shared().config();
     websocket::translate(request, exchange)?;
@@ -38,7 +38,7 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     exchange.authenticates_connection(asked.connection_auth);
     let index = target::find_route(request, exchange).ok_or(ProxyError::NoRoute)?;
     let route = &config.routes[index as usize];
-    exchange.routed(index);
+    exchange.routed(snapshot.route(index));
     if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
         upload.at_most(max.0);
     }
@@ -49,13 +49,15 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
             return Err(ProxyError::UpgradeRefused);
         }
         respond::by_filter(&mut response, exchange);
-        filter::on_response(route, &mut response, exchange)?;
+        filter::on_response(&route.filters, &mut response, exchange)?;
         return Ok(response);
     }
     // A route without upstream has a filter that answers every request; `config` saw to it.
-    let upstream = snapshot.upstream_of(index).ok_or(ProxyError::NoRoute)?;
-    let mut response = upstream::send(upstream, request, exchange).await?;
-    filter::on_response(route, &mut response, exchange)?;
+    let upstream = Rc::clone(snapshot.upstream_of(index).ok_or(ProxyError::NoRoute)?);
+    drop(snapshot);
+    exchange.leaves();
+    let mut response = upstream::send(&upstream, request, exchange).await?;
+    filter::on_response(exchange.response_filters(), &mut response, exchange)?;
     Ok(response)
 }
 

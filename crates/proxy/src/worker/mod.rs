@@ -13,7 +13,9 @@ mod timers;
 mod worker;
 
 pub(crate) use pace::Pace;
-pub(crate) use reconcile::{ListenerTls, LocalEndpoint, LocalListener, LocalSnapshot, LocalTcp, LocalUpstream};
+pub(crate) use reconcile::{
+    ListenerTls, LocalEndpoint, LocalListener, LocalRoute, LocalSnapshot, LocalTcp, LocalUpstream,
+};
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
 pub(crate) use worker::{CustomFilters, Worker};

@@ -7,11 +7,14 @@ use crate::{
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
-use evenkeel_model::{ClientTimeouts, HalfClosedClients, HeaderSenders, Pings, Protocol, UpstreamName};
+use evenkeel_model::{
+    ClientTimeouts, Filter, HalfClosedClients, HeaderSenders, Pings, Protocol, Route, RouteName, UpstreamName,
+};
 use evenkeel_net::tls::ServerTls;
+use evenkeel_telemetry::{PerWorker, RouteCells};
 use http::HeaderName;
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     rc::Rc,
     sync::Arc,
@@ -22,7 +25,22 @@ use std::{
 pub(crate) struct LocalSnapshot {
     shared: Arc<Snapshot>,
     upstreams: Box<[Rc<LocalUpstream>]>,
+    /// In the order of the file; each made when it is first asked for, so that thousands of them cost a reload nothing.
+    routes: Box<[OnceCell<Rc<LocalRoute>>]>,
+    no_route: Rc<LocalRoute>,
     announces_clients: bool,
+}
+
+/// A route on one worker: what a request needs of it once it has left for its endpoint. A request may outlive a thousand reloads, so it holds
+/// this and not the snapshot.
+pub(crate) struct LocalRoute {
+    /// `None`: it stands for that of requests which have none.
+    pub(crate) name: Option<RouteName>,
+    pub(crate) upstream: Option<UpstreamName>,
+    pub(crate) cells: Arc<PerWorker<RouteCells>>,
+    /// Those that see answers.
+    pub(crate) response_filters: Box<[Filter]>,
+    pub(crate) retry_idempotency_key: bool,
 }
 
 /// An upstream on one worker.
@@ -92,6 +110,24 @@ impl LocalListener {
     }
 }
 
+impl LocalRoute {
+    fn new(settings: &Route, cells: &Arc<PerWorker<RouteCells>>) -> Self {
+        let sees_answers = |filter: &&Filter| matches!(filter, Filter::ResponseHeader(_) | Filter::Custom(_));
+        Self {
+            name: Some(settings.name.clone()),
+            upstream: settings.upstream.clone(),
+            cells: Arc::clone(cells),
+            response_filters: settings.filters.iter().filter(sees_answers).cloned().collect(),
+            retry_idempotency_key: settings.retry_idempotency_key,
+        }
+    }
+
+    fn none(cells: &Arc<PerWorker<RouteCells>>) -> Self {
+        let cells = Arc::clone(cells);
+        Self { name: None, upstream: None, cells, response_filters: [].into(), retry_idempotency_key: false }
+    }
+}
+
 impl LocalSnapshot {
     /// Builds this worker's side of a snapshot; what continues keeps its pools, and if nothing of an upstream changed, its
     /// picker as well.
@@ -109,7 +145,22 @@ impl LocalSnapshot {
             }
         });
         let announces_clients = shared.upstreams().iter().any(|part| part.settings.proxy_protocol.is_some());
-        Rc::new(Self { upstreams: upstreams.collect(), announces_clients, shared: Arc::clone(&shared) })
+        let routes = shared.routes.iter().map(|_| OnceCell::new()).collect();
+        let no_route = Rc::new(LocalRoute::none(&shared.no_route));
+        let upstreams = upstreams.collect();
+        Rc::new(Self { upstreams, routes, no_route, announces_clients, shared })
+    }
+
+    /// The route at this position.
+    pub(crate) fn route(&self, position: u32) -> &Rc<LocalRoute> {
+        let at = position as usize;
+        self.routes[at]
+            .get_or_init(|| Rc::new(LocalRoute::new(&self.shared.config().routes[at], &self.shared.routes[at].cells)))
+    }
+
+    /// Stands for the route of a request that has none.
+    pub(crate) fn no_route(&self) -> &Rc<LocalRoute> {
+        &self.no_route
     }
 
     /// Whether an upstream has `proxy_protocol`.
