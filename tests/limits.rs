@@ -11,26 +11,6 @@ async fn limited(limits: &str) -> (Proxy, Origin) {
 }
 
 #[tokio::test]
-async fn above_connections_max_a_connection_waits_for_a_place_and_is_counted() {
-    let (proxy, origin) = limited("connections_max = 4").await;
-    let mut kept = Vec::new();
-    for _ in 0..4 {
-        let mut wire = proxy.wire().await;
-        wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert_eq!(wire.response().await.status, 200);
-        kept.push(wire);
-    }
-
-    let mut fifth = proxy.wire().await;
-    fifth.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    proxy.metrics_show("it waits", |m| m.sum("evenkeel_connections_queued_total", &[]) > 0.5).await;
-    assert_eq!(origin.requests(), 4);
-
-    kept.pop();
-    assert_eq!(fifth.response().await.status, 200);
-}
-
-#[tokio::test]
 async fn a_head_above_its_limit_is_a_431() {
     let (proxy, origin) = limited("request_head_max = \"8KiB\"").await;
     let mut wire = proxy.wire().await;

@@ -27,6 +27,7 @@ mod life;
 mod limits;
 mod metrics;
 mod packaging;
+mod places;
 mod proxy_protocol;
 mod proxy_status;
 mod rates;

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// A limit on how many are inside at once, shared by all workers. The maximum can move while traffic flows.
@@ -13,13 +13,15 @@ use std::sync::{
 pub struct ConcurrencyLimit {
     in_use: AtomicUsize,
     max: AtomicUsize,
+    /// Somebody waits for room who cannot make any.
+    wished: AtomicBool,
 }
 
 impl ConcurrencyLimit {
     /// Room for `max`; 0 admits nobody.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { in_use: AtomicUsize::new(0), max: AtomicUsize::new(max) })
+        Arc::new(Self { in_use: AtomicUsize::new(0), max: AtomicUsize::new(max), wished: AtomicBool::new(false) })
     }
 
     /// Lets one in, or `None` when all places are taken. Never lets in more than the maximum, whoever else asks now.
@@ -42,6 +44,23 @@ impl ConcurrencyLimit {
     #[must_use]
     pub fn max(&self) -> usize {
         self.max.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.in_use() >= self.max()
+    }
+
+    /// Asks whoever can make room for one to do so.
+    pub fn wish(&self) {
+        self.wished.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes on a wish, if there is one. Of those who ask at the same time one gets it.
+    #[must_use = "a wish that was taken must be fulfilled, or made again"]
+    pub fn take_wish(&self) -> bool {
+        self.wished.load(Ordering::Relaxed) && self.wished.swap(false, Ordering::Relaxed)
     }
 
     /// Moves the limit. Whoever is inside stays: below the present number, nobody enters until enough have left.
@@ -105,6 +124,19 @@ mod tests {
             drop(inside);
             prop_assert_eq!(limit.in_use(), 0);
         }
+    }
+
+    #[test]
+    fn a_wish_is_taken_once() {
+        let limit = ConcurrencyLimit::new(1);
+        assert!(!limit.take_wish() && !limit.is_full());
+        let permit = limit.try_admit();
+        assert!(limit.is_full());
+        limit.wish();
+        limit.wish();
+        assert!(limit.take_wish());
+        assert!(!limit.take_wish());
+        drop(permit);
     }
 
     #[test]

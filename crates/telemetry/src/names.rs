@@ -98,6 +98,8 @@ families! {
         "Client connections accepted.";
     CONNECTIONS_QUEUED = Counter "evenkeel_connections_queued_total"
         "Client connections that had to wait because connections_max was reached.";
+    CONNECTIONS_RECLAIMED = Counter "evenkeel_connections_reclaimed_total"
+        "Idle client connections that were closed to make room for new ones because connections_max was reached.";
     CONNECTIONS_IDLE_TIMEOUTS = Counter "evenkeel_connections_idle_timeouts_total"
         "Client connections that were closed because nothing was asked for timeouts.idle.";
     ACCEPT_ERRORS = Counter "evenkeel_accept_errors_total"

@@ -158,9 +158,10 @@ pub fn listeners(page: &mut Exposition, listeners: &[Named<'_, ListenerCells>]) 
         page.sample(&[("listener", listener)], cells.iter().map(|cell| cell.tunnels.get()).sum::<i64>());
     }
     type Count = fn(&ListenerCells) -> u64;
-    let counts: [(&Family, Count); 4] = [
+    let counts: [(&Family, Count); 5] = [
         (&names::CONNECTIONS_TOTAL, |cell| cell.connections_total.get()),
         (&names::CONNECTIONS_QUEUED, |cell| cell.connections_queued.get()),
+        (&names::CONNECTIONS_RECLAIMED, |cell| cell.connections_reclaimed.get()),
         (&names::CONNECTIONS_IDLE_TIMEOUTS, |cell| cell.idle_timeouts.get()),
         (&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
     ];

@@ -33,7 +33,8 @@ pub(super) static LIMITS: Table = Table {
             "connections_max",
             Shape::Integer { min: 1, max: 10_000_000 },
             "derived from the descriptor limit",
-            "Client connections at a time, all listeners together. Write it to bound memory below what descriptors would allow.",
+            "Client connections at a time, all listeners together. When all places are taken, the longest idle connection is closed for a new \
+             one, which waits if none is idle. Write it to bound memory below what descriptors would allow.",
         ),
         Key::preset(
             "request_head_max",

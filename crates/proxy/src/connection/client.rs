@@ -81,6 +81,9 @@ pub(crate) struct ClientConnection {
     tunnel: RefCell<Option<Tunnel>>,
     /// Connections to endpoints that it has authenticated.
     owned: Owned,
+    /// Its place is wanted.
+    gives_way: Cell<bool>,
+    seat: usize,
     /// Something has come of what is waited for before HTTP: a ClientHello, say.
     heard_from: Cell<bool>,
     /// For a client that must say something soon. There are few: it is made when it is wanted.
@@ -94,7 +97,7 @@ impl ClientConnection {
     pub(crate) fn new(worker: &Rc<Worker>, listener: &Rc<LocalListener>, peer: Peer, permit: Permit) -> Rc<Self> {
         let timer = worker.timers.timer();
         timer.set(listener.timeouts.get().request_head);
-        let connection = Self {
+        let connection = Rc::new_cyclic(|this| Self {
             expires: listener.connection_age_max.get().map_or(u64::MAX, |age| worker.expiry(age)),
             streams: OnceCell::new(),
             worker: Rc::clone(worker),
@@ -118,14 +121,16 @@ impl ClientConnection {
             hints: Hints::default(),
             tunnel: RefCell::default(),
             owned: Owned::default(),
+            gives_way: Cell::new(false),
+            seat: worker.places.sit(this),
             heard_from: Cell::new(false),
             last_call: OnceCell::new(),
             secured: OnceCell::new(),
             _permit: permit,
-        };
+        });
         connection.cells().connections.add(1);
         connection.cells().connections_total.inc();
-        Rc::new(connection)
+        connection
     }
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
@@ -209,7 +214,10 @@ impl ClientConnection {
 
     /// Whether the client must be told that this connection ends.
     pub(crate) fn closing(&self) -> bool {
-        self.listener.closing.get() || self.worker.announces_end() || self.worker.timers.now() >= self.expires
+        self.gives_way.get()
+            || self.listener.closing.get()
+            || self.worker.announces_end()
+            || self.worker.timers.now() >= self.expires
     }
 
     /// How long until it is too old, if ever.
@@ -263,7 +271,7 @@ impl ClientConnection {
     /// Ready when it must end and no request is lost with it: it waits for the next one, or nothing came since it was opened. What has not
     /// begun is not idle: its first bytes may be on their way, and have a moment to arrive. What has begun has the time that it always has.
     pub(super) fn poll_leave(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.must_end() {
+        if !self.must_end() && !self.gives_way.get() {
             return Poll::Pending;
         }
         if self.served.get() {
@@ -278,6 +286,25 @@ impl ClientConnection {
             timer
         };
         self.last_call.get_or_init(fresh).poll(cx)
+    }
+
+    /// Since when it waits for its next request, in milliseconds of the worker's clock. `None`: it does not, or ends already.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        let waits = self.stage.get() == Stage::Idle && !self.uptake.is_stalled() && !self.gives_way.get();
+        let idle = u64::try_from(self.timeouts().idle.as_millis()).unwrap_or(u64::MAX);
+        waits.then(|| self.timer.due().saturating_sub(idle))
+    }
+
+    /// Its place is wanted: it ends, unless a request has come in this moment; then after that.
+    pub(crate) fn give_way(&self) {
+        debug_assert_eq!(self.stage.get(), Stage::Idle, "what is at work is not disturbed");
+        self.gives_way.set(true);
+        self.cells().connections_reclaimed.inc();
+        self.timer.wake();
+    }
+
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way.get()
     }
 
     /// The client has begun what it must say before HTTP.
@@ -535,6 +562,7 @@ impl ClientConnection {
 impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.owned.end(self.owner_id());
+        self.worker.places.leave(self.seat);
         self.cells().connections.add(-1);
         if self.stage.get() == Stage::Tunnel {
             self.cells().tunnels.add(-1);

@@ -71,6 +71,9 @@ where
             if !leaving && leaves(&connection) {
                 leaving = true;
                 http.as_mut().graceful_shutdown();
+                if connection.gives_way() && connection.stage() == Stage::Idle {
+                    connection.clock().set(connection.timeouts().request_head);
+                }
             }
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Http(result));
@@ -172,7 +175,7 @@ fn builder(connection: &Rc<ClientConnection>) -> http2::Builder<Spawner> {
 /// Whether the client must be told to take its next requests elsewhere. One that has not asked anything yet is told with its first answer:
 /// else it might connect here again and again and never be served.
 fn leaves(connection: &ClientConnection) -> bool {
-    connection.must_end() || (connection.closing() && connection.has_served())
+    connection.must_end() || connection.gives_way() || (connection.closing() && connection.has_served())
 }
 
 /// hyper has answered it with GOAWAY, if that could be.

@@ -33,6 +33,9 @@ pub(super) struct Acceptor {
     pub(super) stop: Notify,
 }
 
+/// How often it is looked whether there is a place, every [`BACK_OFF`], before another connection has to give way.
+const LOOKS_BETWEEN: usize = 10;
+
 /// How often a queue that is about to be closed is looked at, every [`BACK_OFF`]: a tenth of a second, in which connections that are half open
 /// come to their end.
 const LAST_LOOKS: usize = 10;
@@ -131,17 +134,25 @@ fn has_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Waits for a free place. Meanwhile the kernel holds who comes; nobody is turned away (as HAProxy does at `maxconn`).
+/// Waits for a free place, and makes one if there is an idle connection, on this worker or on another one (nginx does so when it has no
+/// connections left). Meanwhile the kernel holds who comes; nobody is turned away (as HAProxy does at `maxconn`).
 async fn place(worker: &Worker, acceptor: &Acceptor, limit: &Arc<ConcurrencyLimit>) -> Permit {
-    let mut counted = false;
+    if let Some(permit) = limit.try_admit() {
+        return permit;
+    }
+    acceptor.listener.borrow().part.cells.cell(worker.id).connections_queued.inc();
     loop {
-        if let Some(permit) = limit.try_admit() {
-            return permit;
+        if !worker.places.free_one() {
+            limit.wish();
         }
-        if !std::mem::replace(&mut counted, true) {
-            acceptor.listener.borrow().part.cells.cell(worker.id).connections_queued.inc();
+        // One that speaks HTTP/1 has gone after this; another may need a moment to say goodbye.
+        tokio::task::yield_now().await;
+        for _ in 0..LOOKS_BETWEEN {
+            if let Some(permit) = limit.try_admit() {
+                return permit;
+            }
+            tokio::time::sleep(BACK_OFF).await;
         }
-        tokio::time::sleep(BACK_OFF).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod age;
 pub(crate) mod faults;
 mod handshakes;
 mod pace;
+mod places;
 mod reconcile;
 mod seldom;
 mod thread;

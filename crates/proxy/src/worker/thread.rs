@@ -79,7 +79,7 @@ impl Seat {
             let mut rng = Rng::from_seed(self.seed);
             let snapshot = LocalSnapshot::new(self.snapshot, None, self.id, &mut rng);
             let worker = Worker::new(self.id, snapshot, timers, rng.next_u64(), self.log, self.cells, custom);
-            spawn_local(tick(Rc::clone(&worker)));
+            spawn_local(tick(Rc::clone(&worker), Arc::clone(&self.connections)));
             spawn_local(Rc::clone(&worker.handshakes).run());
             let service = layer(ProxyService::new(Rc::clone(&worker)));
             let mut desk = Desk {
@@ -102,13 +102,17 @@ impl Seat {
     }
 }
 
-async fn tick(worker: Rc<Worker>) {
+async fn tick(worker: Rc<Worker>, connections: Arc<ConcurrencyLimit>) {
     let mut interval: Interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let due = interval.tick().await;
         let late = tokio::time::Instant::now().saturating_duration_since(due);
         worker.tick(Instant::now(), late);
+        // A client of another worker has no place, and that worker has no idle connection.
+        if connections.take_wish() && connections.is_full() && !worker.places.free_one() {
+            connections.wish();
+        }
     }
 }
 

@@ -101,6 +101,17 @@ impl Timer {
         self.timers.slots.borrow_mut()[self.slot as usize].due = since.saturating_add(time).min(NEVER - 1);
     }
 
+    /// When it runs out, in milliseconds of the worker's clock.
+    pub(crate) fn due(&self) -> u64 {
+        self.timers.slots.borrow()[self.slot as usize].due
+    }
+
+    /// Wakes the task that waits on it, so that it looks around.
+    pub(crate) fn wake(&self) {
+        let waker = self.timers.slots.borrow_mut()[self.slot as usize].waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// Whether it may run out.
     pub(crate) fn is_set(&self) -> bool {
         self.timers.slots.borrow()[self.slot as usize].due != NEVER

@@ -1,6 +1,6 @@
 //! What a worker owns. Everything in it stays on its thread: nothing is `Send`, nothing is locked.
 
-use super::{age, handshakes::Handshakes, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
+use super::{age, handshakes::Handshakes, places::Places, reconcile::LocalSnapshot, seldom::Seldom, timers::Timers};
 use crate::{codec::READ_MAX, error::ProxyError, filter::CustomFilter};
 use bytes::BytesMut;
 use evenkeel_balance::Rng;
@@ -82,6 +82,7 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Rc<Handshakes>,
     /// Bytes of answers that its clients of HTTP/2 have not taken.
     pub(crate) answers_held: Rc<Cell<usize>>,
+    pub(crate) places: Places,
     /// Handshakes that failed.
     pub(crate) handshakes_told: Seldom,
     /// And about what clients do to TLS later.
@@ -106,6 +107,7 @@ impl Worker {
             id,
             handshakes: Handshakes::new(),
             answers_held: Rc::default(),
+            places: Places::default(),
             handshakes_told: Seldom::new(&timers),
             tls_faults_told: Seldom::new(&timers),
             headers_told: Seldom::new(&timers),

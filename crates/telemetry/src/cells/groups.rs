@@ -97,6 +97,8 @@ pub struct ListenerCells {
     pub connections_total: Counter,
     /// Client connections that had to wait because `limits.connections_max` was reached.
     pub connections_queued: Counter,
+    /// Idle client connections that gave their place to another client.
+    pub connections_reclaimed: Counter,
     /// Client connections on which nothing was asked for `timeouts.idle`.
     pub idle_timeouts: Counter,
     /// Times that the system would not give us a connection, such as for want of descriptors.

@@ -124,6 +124,7 @@ async fn give_up(ended: Ended, wire: &Wire, connection: &ClientConnection) {
             }
             refuse(status, reason, wire, connection).await;
         }
+        Ended::Left => close(&[], false, wire).await,
         Ended::TimedOut if connection.write_stalled() => {
             // What we hold for this client will never be taken; an orderly end would wait for it.
             connection.abort_on_close();

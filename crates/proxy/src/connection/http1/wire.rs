@@ -47,11 +47,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Why there is no next request.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The client has gone, or nobody wants another request of it.
+    /// The client has gone.
     Quietly,
     /// It sends what is no request.
     Fault(HeadFault),
     TimedOut,
+    /// We wait for none: the listener or the process ends, or somebody else needs the place.
+    Left,
     /// The body of an answer broke off.
     Cut,
 }
@@ -144,7 +146,7 @@ impl Wire {
         if self.input.is_empty() && self.io.borrow().as_ref().is_some_and(|io| !io.is_quiet()) {
             return Poll::Pending;
         }
-        Poll::Ready(if leaves { Ended::Quietly } else { Ended::TimedOut })
+        Poll::Ready(if leaves { Ended::Left } else { Ended::TimedOut })
     }
 
     fn take_request(self: &Rc<Self>) -> Result<Option<Begun>, HeadFault> {
