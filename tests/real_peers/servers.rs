@@ -1,7 +1,7 @@
 //! nginx and HAProxy as endpoints, and HAProxy as the balancer in front.
 
 use super::{SITE, program, write};
-use evenkeel_testkit::{Authority, Builder, Proxy, eventually, in_time, unused_port};
+use evenkeel_testkit::{Authority, Builder, Place, Proxy, Wire, eventually, in_time, unused_port};
 use std::{
     net::TcpStream,
     path::Path,
@@ -258,4 +258,42 @@ async fn haproxy_in_front_says_for_whom_it_speaks() {
         assert_eq!(answer.status, 200, "{send} {ssl}: {answer:?}");
         assert_eq!(origin.last_seen().header("x-forwarded-for"), Some("127.0.0.9"), "{send} {ssl}");
     }
+}
+
+/// Spellings that some program takes for `/admin/x`, and others that none does.
+fn spellings() -> Vec<String> {
+    let starts =
+        ["", "/", "/static/..", "/static%2f..", "/static/%2e%2E", "/static/.%2e;", "/a//..", "/;x", "/%2e", "/x"];
+    let slashes = ["/", "//", "%2f", "%5C"];
+    let names = ["admin", "%61dm%69n", "ADMIN", "admin;x", "admin%2f."];
+    let mut paths = Vec::new();
+    for (start, slash) in starts.iter().flat_map(|start| slashes.map(|slash| (start, slash))) {
+        for (name, last) in names.iter().flat_map(|name| slashes.map(|slash| (name, slash))) {
+            paths.push(format!("{start}{slash}{name}{last}x"));
+        }
+    }
+    paths.retain(|path| path.starts_with('/'));
+    paths
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_guarded_path_that_nginx_understands_reaches_it() {
+    let Some(nginx) = program("nginx") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::nginx(&nginx, folder.path(), "", "location /admin/ { return 200 secret; }").await;
+    let guard = "path_prefix = \"/admin\"\nmerge_slashes = true\ndecode_slashes = true\n\
+                 filters = [{ fixed_response = { status = 403 } }]";
+    let proxy = Proxy::with_endpoints([server.place()])
+        .more(&format!("[[routes]]\n{guard}\n[[routes]]\npath_prefix = \"/static\"\nupstream = \"site\""))
+        .start()
+        .await;
+    let direct = Place::parse(&server.place());
+    let mut understood = 0;
+
+    for path in spellings() {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+        understood += u32::from(Wire::exchange(&direct, &request).await.text() == "secret");
+        assert_ne!(Wire::exchange(proxy.web(), &request).await.text(), "secret", "{path}");
+    }
+    assert!(understood > 50, "nginx understands only {understood}");
 }

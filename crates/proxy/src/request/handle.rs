@@ -42,7 +42,7 @@ async fn answer(request: &mut Request<Body>, exchange: &mut Exchange) -> Result<
     if let (Some(max), Some(upload)) = (route.body_max, exchange.upload()) {
         upload.at_most(max.0);
     }
-    upgrade::settle(request, asked.upgrade.as_ref(), &route.upgrades, exchange)?;
+    upgrade::settle(request, asked.upgrade, &route.upgrades, exchange)?;
     if let Flow::Answer(mut response) = filter::on_request(route, request, exchange).await? {
         if exchange.extended().is_some() && response.status().is_success() {
             // To this client it would be a WebSocket, with nobody behind it.

@@ -35,11 +35,12 @@ pub(super) fn asked(method: &Method, version: Version, headers: &HeaderMap) -> O
 /// It is not allowed, and without it the request would be none (an extended CONNECT).
 pub(super) fn settle(
     request: &mut Request<Body>,
-    asked: Option<&UpgradeToken>,
+    asked: Option<UpgradeToken>,
     allowed: &[UpgradeToken],
     exchange: &mut Exchange,
 ) -> Result<(), ProxyError> {
-    let token = asked.and_then(|asked| allowed.iter().find(|allowed| allowed.is(asked.as_value().as_bytes())));
+    let fits = |asked: &UpgradeToken| allowed.iter().find(|allowed| allowed.is(asked.as_value().as_bytes()));
+    let token = asked.as_ref().and_then(fits);
     if exchange.extended().is_some() && token.is_none() {
         return Err(ProxyError::UpgradeRefused);
     }
