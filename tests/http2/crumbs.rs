@@ -24,6 +24,19 @@ async fn crumbs_are_counted_as_the_one_cookie_that_they_are() {
 }
 
 #[tokio::test]
+async fn a_route_sees_the_one_cookie_that_its_endpoint_sees() {
+    let origin = Origin::http1().start().await;
+    let conditions = "headers = { cookie = \"a=1; b=2\" }\nfilters = [{ fixed_response = { body = \"both\" } }]";
+    let proxy = h2c(&origin).more(&format!("[[routes]]\n{conditions}")).start().await;
+    let talk = Talk::to(proxy.web()).await;
+
+    let both = talk.ask(request("GET", "/").header("cookie", "a=1").header("cookie", "b=2")).await.unwrap();
+    let one = talk.ask(request("GET", "/").header("cookie", "a=1")).await.unwrap();
+
+    assert_eq!((both.text(), one.status, origin.requests()), ("both", 200, 1));
+}
+
+#[tokio::test]
 async fn as_many_crumbs_as_a_browser_keeps_for_a_site_fit_in_the_smallest_head() {
     let origin = Origin::http1().start().await;
     let proxy = h2c(&origin).more("[limits]\nrequest_head_max = \"8KiB\"").start().await;
