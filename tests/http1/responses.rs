@@ -280,3 +280,24 @@ async fn an_answer_that_nobody_asked_for_is_given_to_nobody() {
         assert_eq!(response.text(), "good");
     }
 }
+
+#[tokio::test]
+async fn a_426_says_what_to_upgrade_to_where_its_client_can_do_so() {
+    let fields = "Upgrade: websocket, foo/1\r\nConnection: upgrade, x-a\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nno";
+    for (status, version, more, upgrade, connection) in [
+        (426, "1.1", "", Some("websocket, foo/1"), &["upgrade"][..]),
+        (426, "1.1", "Connection: close\r\n", Some("websocket, foo/1"), &["upgrade", "close"]),
+        (426, "1.0", "Connection: keep-alive\r\n", None, &["keep-alive"]),
+        (400, "1.1", "", None, &[]),
+    ] {
+        let (proxy, _origin) = answered(Script::answering(format!("HTTP/1.1 {status} X\r\n{fields}"))).await;
+        let request = format!("GET / HTTP/{version}\r\nHost: a\r\n{more}\r\n");
+
+        let response = Wire::exchange(proxy.web(), request).await;
+
+        assert_eq!((response.status, response.text().as_str()), (status, "no"), "{response:?}");
+        assert_eq!(response.header("upgrade"), upgrade, "{response:?}");
+        assert_eq!(response.header_all("connection"), connection, "{response:?}");
+        assert_eq!(response.header("x-a"), None, "what Connection names is off: {response:?}");
+    }
+}

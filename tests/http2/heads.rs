@@ -5,7 +5,7 @@ use super::{
     talk::{Talk, h2c, request},
 };
 use bytes::Bytes;
-use evenkeel_testkit::{DeadEndpoint, Proxy, RawResponse, Wire};
+use evenkeel_testkit::{DeadEndpoint, Proxy, RawOrigin, RawResponse, Script, Wire};
 use http::Response;
 
 /// What we answer ourselves: its path, its status and its reason.
@@ -140,4 +140,16 @@ async fn what_was_never_parsed_is_refused_without_a_body_when_it_is_a_head() {
         assert_eq!((answer.status, length > 0), (400, true), "{answer:?}");
         assert_eq!(answer.body.len(), if method == "HEAD" { 0 } else { length }, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn over_http_2_a_426_has_no_upgrade() {
+    let script = "HTTP/1.1 426 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 2\r\n\r\nno";
+    let origin = RawOrigin::start(Script::answering(script)).await;
+    let proxy = h2c(&origin).start().await;
+
+    let answer = Talk::to(proxy.web()).await.ask(request("GET", "/")).await.unwrap();
+
+    assert_eq!((answer.status, answer.text()), (426, "no"));
+    assert!(answer.headers.get("upgrade").is_none() && answer.headers.get("connection").is_none(), "{answer:?}");
 }

@@ -3,7 +3,7 @@
 //! It is dropped exactly once, on every path: at the end of the body, when the client goes away (hyper then drops the
 //! handler's future or the body), when something panics. Dropping it counts, logs and gives back.
 
-use super::{chain, grpc, record::Said};
+use super::{chain, forwarded::lists, grpc, record::Said};
 use crate::{
     body::{Body, Upload},
     connection::ClientConnection,
@@ -142,6 +142,15 @@ impl Exchange {
     /// Whether the client speaks HTTP/2: then a fault ends its stream and not its connection.
     pub(crate) fn is_http2(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.is_http2())
+    }
+
+    /// What the client speaks.
+    pub(crate) fn client_version(&self) -> Version {
+        match &self.connection {
+            Some(connection) if connection.is_http2() => Version::HTTP_2,
+            Some(connection) if connection.is_http10() => Version::HTTP_10,
+            _ => Version::HTTP_11,
+        }
     }
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
@@ -301,8 +310,10 @@ impl Exchange {
             call.ends(response.headers());
         }
         response.body_mut().belongs_to(self);
-        if closing {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let headers = response.headers_mut();
+        if closing && !headers.get_all(header::CONNECTION).iter().any(|line| lists(line, "close")) {
+            // Beside what a 426 says there.
+            headers.append(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 

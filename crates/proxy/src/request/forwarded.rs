@@ -131,6 +131,7 @@ pub(crate) fn prepare_response<B>(
     response: &mut Response<B>,
     exact: Option<u64>,
     asked: Option<&UpgradeToken>,
+    client: Version,
 ) -> Result<Manner, MalformedResponse> {
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let no_content = response.status() == StatusCode::NO_CONTENT;
@@ -143,8 +144,10 @@ pub(crate) fn prepare_response<B>(
     // RFC 9112, section 9.3: HTTP/1.0 keeps no connection by itself; two kinds of framing are one too many.
     let last = response.version() != Version::HTTP_11 || (chunked && length);
     let idle = if survey.has(Known::KeepAlive) { announced_idle(response.headers()) } else { None };
+    let wanted = upgrade::required(response, client);
     let headers = response.headers_mut();
     survey.remove_hop_by_hop(headers);
+    upgrade::require(headers, wanted);
     if let Some(token) = &switched {
         // RFC 9110, section 8.6: no length in a 1xx.
         headers.remove(header::CONTENT_LENGTH);
@@ -414,7 +417,7 @@ mod tests {
             let mut response = Response::new(Body::empty());
             *response.version_mut() = version;
             *response.headers_mut() = headers(lines);
-            prepare_response(&mut response, None, None).unwrap()
+            prepare_response(&mut response, None, None, Version::HTTP_11).unwrap()
         };
         assert_eq!(
             manner(Version::HTTP_11, &[("keep-alive", "max=3, timeout=5")]),

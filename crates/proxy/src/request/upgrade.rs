@@ -8,7 +8,7 @@ use crate::{
     error::{MalformedResponse, ProxyError},
 };
 use evenkeel_model::UpgradeToken;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 
 static UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 static UPGRADE_TE: HeaderValue = HeaderValue::from_static("upgrade, te");
@@ -80,6 +80,25 @@ pub(super) fn check<B>(
 pub(super) fn announce(headers: &mut HeaderMap, token: &UpgradeToken, te: bool) {
     headers.insert(header::CONNECTION, if te { UPGRADE_TE.clone() } else { UPGRADE.clone() });
     headers.insert(header::UPGRADE, token.as_value().clone());
+}
+
+/// What an endpoint wants to be asked for instead: a 426 must say so (RFC 9110, section 15.5.22), though `Upgrade` concerns one connection. Only
+/// where a client can do so: not in HTTP/1.0, nor in HTTP/2 (RFC 9113, section 8.6).
+pub(super) fn required<B>(response: &Response<B>, client: Version) -> Vec<HeaderValue> {
+    if response.status() != StatusCode::UPGRADE_REQUIRED || client != Version::HTTP_11 {
+        return Vec::new();
+    }
+    response.headers().get_all(header::UPGRADE).iter().cloned().collect()
+}
+
+/// Writes that back, once all that concerns the endpoint's connection is off.
+pub(super) fn require(headers: &mut HeaderMap, wanted: Vec<HeaderValue>) {
+    if !wanted.is_empty() {
+        headers.insert(header::CONNECTION, UPGRADE.clone());
+    }
+    for value in wanted {
+        headers.append(header::UPGRADE, value);
+    }
 }
 
 fn is_listed(headers: &HeaderMap) -> bool {

@@ -201,10 +201,11 @@ fn accept(
         Failure { error, sent: Sent::Answered }
     };
     let length = response.body().size_hint().exact();
-    let manner = prepare_response(&mut response, length, exchange.upgrade()).map_err(|cause| {
-        malformed::response_head(cause, &response, exchange);
-        broken(cause)
-    })?;
+    let manner =
+        prepare_response(&mut response, length, exchange.upgrade(), exchange.client_version()).map_err(|cause| {
+            malformed::response_head(cause, &response, exchange);
+            broken(cause)
+        })?;
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     agree_on_websocket(&mut response, exchange).map_err(|cause| {
         malformed::response_head(cause, &response, exchange);

@@ -37,8 +37,10 @@ pub(super) fn output(
     let mut found = Found::default();
     for (name, value) in response.headers() {
         if *name == header::CONNECTION {
-            found.connection = true;
-            last |= lists(value, "close");
+            let closes = lists(value, "close");
+            last |= closes;
+            found.close |= closes;
+            found.keep_alive |= lists(value, "keep-alive");
         } else if *name == header::CONTENT_LENGTH {
             // A second one says the same, or is none.
             if found.length.is_some() {
@@ -60,9 +62,9 @@ pub(super) fn output(
         bytes.extend_from_slice(b"\r\n");
     }
     // RFC 9112, section 9.3: what the version alone would say the other way round.
-    if !found.connection && last && !old {
+    if !found.close && last && !old {
         bytes.extend_from_slice(b"connection: close\r\n");
-    } else if !found.connection && !last && old {
+    } else if !found.keep_alive && !last && old {
         bytes.extend_from_slice(b"connection: keep-alive\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
@@ -72,7 +74,8 @@ pub(super) fn output(
 /// What stands in a head already.
 #[derive(Default)]
 struct Found {
-    connection: bool,
+    close: bool,
+    keep_alive: bool,
     length: Option<u64>,
     date: bool,
 }
