@@ -127,9 +127,9 @@ async fn a_client_whose_tls_begins_at_the_end_is_answered() {
 
 #[tokio::test]
 async fn a_client_whose_preface_comes_at_the_end_is_answered() {
-    for how in ENDS {
+    for (how, protocol) in [(End::Term, "h2c"), (End::Removal, "h2c"), (End::Term, "auto"), (End::Removal, "auto")] {
         let origin = Origin::http1().start().await;
-        let proxy = site(&origin, "protocol = \"h2c\"").start().await;
+        let proxy = site(&origin, &format!("protocol = \"{protocol}\"")).start().await;
         let mut leaving = FrameWire::to(proxy.at("web"), &[]).await;
         leaving.send(Frame::get(1, "/")).await;
         assert!(leaving.frame_of(Frame::HEADERS, 1).await.is_some());

@@ -8,6 +8,7 @@ mod choosing;
 mod crumbs;
 mod drain;
 mod early_answers;
+mod either;
 mod endpoints;
 mod faults;
 mod floods;

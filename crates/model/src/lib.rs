@@ -21,7 +21,7 @@ mod upstream;
 pub use address::{Address, AddressError, HostName};
 pub use config::{AccessLog, Admin, Config, Drain, Log, LogFormat, LogLevel, LogOutput};
 pub use filter::{Filter, FixedResponse, HeaderChange, Redirect, RedirectScheme};
-pub use listener::{HalfClosedClients, HeaderSenders, Listener, SniRoute, Tcp};
+pub use listener::{HalfClosedClients, HeaderSenders, Listener, ListenerProtocol, SniRoute, Tcp};
 pub use name::{ListenerName, NameError, RouteName, UpstreamName};
 pub use path::{PathError, PathFolding, normalise as normalise_path};
 pub use policy::{ClientTimeouts, Forwarded, Limits, Pings, Pool, RateMin, Underscores, UpstreamTimeouts};

@@ -1,6 +1,6 @@
 //! A place where we accept connections.
 
-use crate::{Address, ClientTimeouts, Duration, HostPattern, ListenerName, Pings, Protocol, Tls, UpstreamName};
+use crate::{Address, ClientTimeouts, Duration, HostPattern, ListenerName, Pings, Tls, UpstreamName};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ pub struct Listener {
     /// Where it listens. Port 0 takes a free port.
     pub listen: Address,
     /// What is spoken where there is no TLS, which would say it (ALPN).
-    pub protocol: Protocol,
+    pub protocol: ListenerProtocol,
     /// Where its connections go as they are. Then none of them is HTTP, and no route applies.
     pub tcp: Option<Tcp>,
     /// A connection is ended in good order once it is this old, give or take a tenth. `None`: never for its age.
@@ -29,6 +29,18 @@ pub struct Listener {
     pub proxy_status: bool,
     /// Who must begin each connection with a PROXY header. `None`: nobody may.
     pub proxy_protocol: Option<HeaderSenders>,
+}
+
+/// What the clients of a listener without TLS speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, which they know beforehand (RFC 9113, section 3.3).
+    H2c,
+    /// What the first bytes of each connection say: those of HTTP/2 are always the same (RFC 9113, section 3.4).
+    Auto,
 }
 
 /// Where the connections of a listener go that does not look into them.

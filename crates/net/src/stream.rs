@@ -1,12 +1,15 @@
 //! One connection, TCP or unix, perhaps with TLS over it.
 
-use rustix::net::{RecvFlags, recv};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{RecvFlags, recv},
+};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -100,6 +103,55 @@ impl Stream {
         }
     }
 
+    /// Waits until it is clear whether the first bytes that the peer sends are these, 32 at most, and takes none of them. A peer that ends
+    /// before says that they are not. Of the socket, as for [`Stream::peek`]. Whoever reads before it is clear must register again.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub fn poll_begins_with(&self, expected: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let look = || {
+            let mut bytes = [0; 32];
+            let (seen, _) = recv(self.fd(), &mut bytes[..expected.len()], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+            if seen == 0 || !expected.starts_with(&bytes[..seen]) {
+                return Ok(false);
+            }
+            if seen == expected.len() {
+                return Ok(true);
+            }
+            // To tokio this is a socket with nothing to read until more comes. Behind an end nothing comes, and it would be asked for ever.
+            if ended(self.fd())? { Ok(false) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        };
+        loop {
+            let looked = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, look)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, look)
+                }
+                Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return Poll::Ready(looked),
+            }
+        }
+    }
+
+    /// Makes the runtime look anew whether there is something to read: it has been told that there is nothing, while not all was taken.
+    ///
+    /// # Errors
+    /// The kernel's word.
+    pub fn register_again(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream.into_std()?).map(Self::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream.into_std()?).map(Self::Unix),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Whether the peer has neither closed the connection nor sent anything that was not read, as the kernel knows. One system call.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -127,6 +179,13 @@ impl Stream {
             Self::Tls(stream) => stream.get_ref().0.fd(),
         }
     }
+}
+
+/// Whether the peer has ended its side, behind what was not read yet.
+fn ended(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec::default()))?;
+    Ok(!asked[0].revents().is_empty())
 }
 
 /// `SIOCOUTQ` of asm-generic/sockios.h, which is `TIOCOUTQ`: man 7 tcp and man 7 unix have it.
@@ -260,6 +319,55 @@ mod tests {
         let (stream, mut theirs) = pair().await;
         theirs.write_all(b"x").unwrap();
         assert!(settles(|| !stream.is_quiet()));
+    }
+
+    #[tokio::test]
+    async fn first_bytes_are_known_as_soon_as_they_tell_and_are_still_there() {
+        for (sent, expected) in [(&b"GET /"[..], false), (b"P", false), (b"PRO", false), (b"PRI * and more", true)] {
+            let (tcp, theirs) = pair().await;
+            let (unix, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            unix.set_nonblocking(true).unwrap();
+            let unix = Stream::Unix(UnixStream::from_std(unix).unwrap());
+            let peers: [(Stream, Box<dyn Write>); 2] = [(tcp, Box::new(theirs)), (unix, Box::new(other))];
+            for (mut stream, mut peer) in peers {
+                let begins = async |stream: &Stream, within| {
+                    let begins = std::future::poll_fn(|cx| stream.poll_begins_with(b"PRI *", cx));
+                    tokio::time::timeout(Duration::from_millis(within), begins).await
+                };
+                peer.write_all(sent).unwrap();
+                if sent == b"P" {
+                    assert!(begins(&stream, 50).await.is_err(), "it may be either");
+                    stream = stream.register_again().unwrap();
+                    assert_eq!(stream.read_u8().await.unwrap(), b'P', "what was looked at can be read");
+                    continue;
+                }
+                assert_eq!(begins(&stream, 5000).await.unwrap().unwrap(), expected);
+                assert_eq!(stream.read_u8().await.unwrap(), sent[0]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn first_bytes_that_come_one_at_a_time_are_waited_for() {
+        let (stream, mut theirs) = pair().await;
+        for byte in b"PRI *" {
+            let begins = std::future::poll_fn(|cx| stream.poll_begins_with(b"PRI *", cx));
+            assert!(tokio::time::timeout(Duration::from_millis(20), begins).await.is_err());
+            theirs.write_all(&[*byte]).unwrap();
+        }
+        let begins = std::future::poll_fn(|cx| stream.poll_begins_with(b"PRI *", cx));
+        assert!(tokio::time::timeout(Duration::from_secs(5), begins).await.unwrap().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_ends_within_its_first_bytes_is_not_waited_for() {
+        for sent in [&b""[..], b"PR"] {
+            let (stream, mut theirs) = pair().await;
+            theirs.write_all(sent).unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let begins = std::future::poll_fn(|cx| stream.poll_begins_with(b"PRI *", cx));
+            assert!(!tokio::time::timeout(Duration::from_secs(5), begins).await.unwrap().unwrap());
+        }
     }
 
     #[tokio::test]

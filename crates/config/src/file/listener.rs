@@ -12,7 +12,8 @@ use crate::{
     walk::{Entry, Section, Word},
 };
 use evenkeel_model::{
-    Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, Pings, Protocol,
+    Address, ClientTimeouts, HalfClosedClients, HeaderSenders, Listener, ListenerName, ListenerProtocol, Pings,
+    Protocol,
 };
 use std::path::Path;
 
@@ -26,10 +27,11 @@ pub(super) static LISTENER: Table = Table {
         ),
         Key::preset(
             "protocol",
-            Shape::Choice { words: &["http", "h2c", "tcp"], later: &["https", "http2", "http3"] },
+            Shape::Choice { words: &["http", "h2c", "auto", "tcp"], later: &["https", "http2", "http3"] },
             Literal::Text("http"),
             "What clients speak. http: HTTP/1.1. h2c: HTTP/2 without TLS, from clients that know beforehand, such as a balancer or a gRPC \
-             client in your own network; nothing else is understood there. tcp: anything; connections are passed on as they are, to the \
+             client in your own network; nothing else is understood there. auto: both, on one port; the first bytes of a connection say which, or, \
+             with tls, ALPN does, as with http. tcp: anything; connections are passed on as they are, to the \
              upstream written here, and routes do not apply.",
         ),
         Key::optional(
@@ -187,7 +189,11 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         .required("listen")
         .and_then(|node| node.parsed::<Address>("an address").map(|value| Placed { value, place: node.place() }));
     let word = section.preset::<Word>("protocol").0;
-    let protocol = if word == "h2c" { Protocol::Http2 } else { Protocol::Http11 };
+    let protocol = match word {
+        "h2c" => ListenerProtocol::H2c,
+        "auto" => ListenerProtocol::Auto,
+        _ => ListenerProtocol::Http1,
+    };
     let is_tcp = word == "tcp";
     let tcp = tcp::read(&section, is_tcp);
     let timeouts = section.section("timeouts").map_or_else(ClientTimeouts::default, |section| timeouts(&section));
@@ -200,7 +206,7 @@ pub(super) fn read<'a>(entry: Entry<'a>, folder: &Path) -> Option<ListenerDraft<
         _ => HalfClosedClients::Cancel,
     };
     let proxy_protocol = header_senders(&section, address.as_ref());
-    if protocol == Protocol::Http2 && section.node("tls").is_some() {
+    if protocol == ListenerProtocol::H2c && section.node("tls").is_some() {
         let finding =
             Finding::error(section.place_of("protocol"), "\"h2c\" is HTTP/2 without TLS, and this listener has TLS");
         section.report().add(finding.hint("take it out: with TLS, clients and tls.alpn say what is spoken"));

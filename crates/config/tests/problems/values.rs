@@ -104,7 +104,7 @@ fn what_a_later_version_will_know_is_told_as_not_in_this_one() {
     assert_eq!(listener("http3 = {}"), [later("http3")]);
     assert_eq!(
         listener("protocol = \"http3\""),
-        ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\", \"tcp\""]
+        ["\"http3\" is not in this version | \"http3\" | in this one: \"http\", \"h2c\", \"auto\", \"tcp\""]
     );
     assert_eq!(
         listener("protocol = \"h2c\"\ntls.certificates = [{ cert = \"a\", key = \"b\" }]"),

@@ -1,6 +1,7 @@
 //! One client connection.
 
 mod client;
+mod first_bytes;
 mod frames;
 mod http1;
 mod http2;

@@ -1,11 +1,10 @@
 //! The first thing that happens to an accepted connection: PROXY header? -> TLS? -> the protocol that it speaks.
 //!
-//! Between `worker/accept`, which has the socket, and `http1` or `http2`, which speak. Nothing is guessed from what a client says first: that wait has
-//! no good end. Never lets a client that says nothing stay.
+//! Between `worker/accept`, which has the socket, and `http1` or `http2`, which speak. Never lets a client that says nothing stay.
 
-use super::{client::ClientConnection, http1, http2, introduction::introduce, tcp, tls};
+use super::{client::ClientConnection, first_bytes, http1, http2, introduction::introduce, tcp, tls};
 use crate::{body::Body, worker::LocalTcp};
-use evenkeel_model::Protocol;
+use evenkeel_model::{ListenerProtocol, Protocol};
 use evenkeel_net::Stream;
 use http::{Request, Response};
 use std::{convert::Infallible, rc::Rc};
@@ -28,7 +27,14 @@ where
     }
     let secured = connection.listener().tls.borrow().clone();
     let (stream, protocol) = match secured {
-        None => (stream, connection.listener().protocol.get()),
+        None => match connection.listener().protocol.get() {
+            ListenerProtocol::Http1 => (stream, Protocol::Http11),
+            ListenerProtocol::H2c => (stream, Protocol::Http2),
+            ListenerProtocol::Auto => match first_bytes::tell(stream, &connection).await {
+                Some(told) => told,
+                None => return,
+            },
+        },
         // Boxed: a handshake is large and soon over.
         Some(listener) => match Box::pin(tls::secure(stream, listener, &connection)).await {
             Some(secured) => secured,

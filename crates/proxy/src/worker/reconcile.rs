@@ -8,7 +8,7 @@ use crate::{
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
 use evenkeel_model::{
-    ClientTimeouts, Filter, HalfClosedClients, HeaderSenders, Pings, Protocol, Route, RouteName, UpstreamName,
+    ClientTimeouts, Filter, HalfClosedClients, HeaderSenders, ListenerProtocol, Pings, Route, RouteName, UpstreamName,
 };
 use evenkeel_net::tls::ServerTls;
 use evenkeel_telemetry::{PerWorker, RouteCells};
@@ -61,7 +61,7 @@ pub(crate) struct LocalEndpoint {
 pub(crate) struct LocalListener {
     pub(crate) part: Arc<ListenerPart>,
     pub(crate) timeouts: Cell<ClientTimeouts>,
-    pub(crate) protocol: Cell<Protocol>,
+    pub(crate) protocol: Cell<ListenerProtocol>,
     pub(crate) connection_age_max: Cell<Option<Duration>>,
     pub(crate) pings: Cell<Pings>,
     pub(crate) half_closed: Cell<HalfClosedClients>,
