@@ -1,9 +1,9 @@
 //! Clients that break a rule of HTTP/2: the connection or the stream ends with the code that RFC 9113 has for it.
 //!
-//! For what it cannot even read h2 (0.4.20, `codec::framed_read`) has one code, `PROTOCOL_ERROR`, where the RFC knows also `FRAME_SIZE_ERROR`,
-//! `FLOW_CONTROL_ERROR` (of a setting) and `COMPRESSION_ERROR`.
+//! For what it cannot even read h2 (0.4.20, `codec::framed_read`) has one code, `PROTOCOL_ERROR`; `FRAME_SIZE_ERROR` and `COMPRESSION_ERROR` are
+//! told before it looks. Not so `FLOW_CONTROL_ERROR` of a setting (RFC 9113, section 6.5.2).
 //!
-//! What is malformed in a request, and floods, have tests of their own: `translation` and `floods`.
+//! What is malformed in a request, and floods, have tests of their own: `malformed`, `translation` and `floods`.
 
 use super::talk::h2c;
 use evenkeel_testkit::{Frame, FrameWire, Origin, RawOrigin, Script, block};
@@ -12,6 +12,7 @@ const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
 const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
+const COMPRESSION_ERROR: u32 = 9;
 
 const CONTINUATION: u8 = Frame::CONTINUATION;
 const PUSH_PROMISE: u8 = 5;
@@ -60,12 +61,30 @@ async fn what_breaks_the_rules_of_a_connection_ends_it_with_the_code_for_it() {
         (PROTOCOL_ERROR, "frames of less than 16 KiB, 6.5.2", vec![setting(MAX_FRAME_SIZE, 16_383)]),
         (PROTOCOL_ERROR, "a window above 2^31, 6.5.2", vec![setting(INITIAL_WINDOW_SIZE, 1 << 31)]),
         (FLOW_CONTROL_ERROR, "a window that grows above it, 6.9.1", vec![window(0, (1 << 31) - 1)]),
-        (PROTOCOL_ERROR, "a short PING, 6.7", vec![Frame::new(Frame::PING, 0, 0, [0; 7])]),
-        (PROTOCOL_ERROR, "half a setting, 6.5", vec![Frame::new(Frame::SETTINGS, 0, 0, [0; 5])]),
-        (PROTOCOL_ERROR, "SETTINGS with an answer, 6.5", vec![Frame::new(Frame::SETTINGS, Frame::ACK, 0, [0; 6])]),
-        (PROTOCOL_ERROR, "a short WINDOW_UPDATE, 6.9", vec![Frame::new(Frame::WINDOW_UPDATE, 0, 0, [0; 3])]),
+        (FRAME_SIZE_ERROR, "a short PING, 6.7", vec![Frame::new(Frame::PING, 0, 0, [0; 7])]),
+        (FRAME_SIZE_ERROR, "half a setting, 6.5", vec![Frame::new(Frame::SETTINGS, 0, 0, [0; 5])]),
+        (FRAME_SIZE_ERROR, "SETTINGS with an answer, 6.5", vec![Frame::new(Frame::SETTINGS, Frame::ACK, 0, [0; 6])]),
+        (FRAME_SIZE_ERROR, "a short WINDOW_UPDATE, 6.9", vec![Frame::new(Frame::WINDOW_UPDATE, 0, 0, [0; 3])]),
         (FRAME_SIZE_ERROR, "a long frame, 4.2", vec![open(), Frame::new(Frame::DATA, 0, 1, vec![0; 16_385])]),
-        (PROTOCOL_ERROR, "a field of no table, RFC 7541, 2.3.3", vec![Frame::new(Frame::HEADERS, 5, 1, [0xff, 0xff])]),
+        (FRAME_SIZE_ERROR, "a short RST_STREAM, 6.4", vec![open(), Frame::new(Frame::RST_STREAM, 0, 1, [0; 3])]),
+        (FRAME_SIZE_ERROR, "a short GOAWAY, 6.8", vec![Frame::new(Frame::GOAWAY, 0, 0, [0; 7])]),
+        (
+            COMPRESSION_ERROR,
+            "a field of no table, RFC 7541, 2.3.3",
+            vec![Frame::new(Frame::HEADERS, 5, 1, [0x80 | 62])],
+        ),
+        (COMPRESSION_ERROR, "a number without end, RFC 7541, 5.1", vec![Frame::new(Frame::HEADERS, 5, 1, [0xff; 12])]),
+        (COMPRESSION_ERROR, "half a string, RFC 7541, 5.2", vec![Frame::new(Frame::HEADERS, 5, 1, [0, 9, b'x'])]),
+        (
+            COMPRESSION_ERROR,
+            "a bad Huffman code, RFC 7541, 5.2",
+            vec![Frame::new(Frame::HEADERS, 5, 1, [0, 0x81, 0, 0])],
+        ),
+        (
+            COMPRESSION_ERROR,
+            "too large a table, RFC 7541, 6.3",
+            vec![Frame::new(Frame::HEADERS, 5, 1, [0x3f, 0xe2, 0x1f])],
+        ),
     ];
     for (number, (code, what, frames)) in cases.into_iter().enumerate() {
         let mut wire = FrameWire::to(proxy.web(), &[]).await;

@@ -18,6 +18,7 @@ mod hoarders;
 mod hostile_endpoints;
 mod left_out;
 mod life;
+mod malformed;
 mod memory;
 mod neighbours;
 mod origin;

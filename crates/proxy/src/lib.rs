@@ -13,6 +13,7 @@ mod filter;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod http2;
 mod malformed;
 mod proxy;
 mod request;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     body::{self, Body},
+    http2::{Side, Sieve},
     worker::{Pace, Timer, faults},
 };
 use evenkeel_net::Stream;
@@ -44,7 +45,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How a connection ended.
 enum Ended {
     Http(Result<(), hyper::Error>),
-    Flood(Http2Fault),
+    /// For what `h2` would not end it, or not with the right word.
+    Fault(Http2Fault),
     TimedOut,
     /// A head did not come to its end.
     HeadTimedOut,
@@ -56,7 +58,8 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + 'static,
 {
     connection.speaks_http2();
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
+    let sieve = Sieve::new(Side::Requests, head_max(&connection) as usize);
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)).through(sieve));
     let adapter = Adapter { service, connection: Rc::clone(&connection) };
     let mut http = pin!(builder(&connection).serve_connection(io, adapter));
     let age = connection.time_to_live().map(|left| {
@@ -81,8 +84,8 @@ where
             if let Some(streams) = connection.streams().filter(|_| !connection.write_stalled()) {
                 streams.room().drained();
             }
-            if let Some(fault) = connection.streams().and_then(Streams::flood) {
-                return Poll::Ready(Ended::Flood(fault));
+            if let Some(fault) = connection.streams().and_then(Streams::fault) {
+                return Poll::Ready(Ended::Fault(fault));
             }
             if heads.poll(&connection, cx).is_ready() {
                 return Poll::Ready(Ended::HeadTimedOut);
@@ -109,8 +112,8 @@ where
     match ended {
         Ended::Http(Ok(())) => {}
         Ended::Http(Err(error)) => report(&error, &connection),
-        Ended::Flood(fault) => {
-            tracing::debug!(peer = %connection.peer(), "client connection: a flood: {}", fault.as_str());
+        Ended::Fault(fault) => {
+            tracing::debug!(peer = %connection.peer(), "client connection: {}", fault.as_str());
             connection.part_with(fault);
         }
         Ended::TimedOut => time_out(&connection),
@@ -152,18 +155,22 @@ impl Heads {
     }
 }
 
+/// Twice what we allow, with what HPACK counts beside the text (32 bytes a field): so heads that are too large are answered, counted and logged
+/// by us, and only absurd ones by h2.
+fn head_max(connection: &ClientConnection) -> u32 {
+    let limits = connection.worker().snapshot().shared().config().limits;
+    u32::try_from(limits.request_head_max.0.saturating_mul(2)).unwrap_or(u32::MAX)
+}
+
 fn builder(connection: &Rc<ClientConnection>) -> http2::Builder<Spawner> {
     let limits = connection.worker().snapshot().shared().config().limits;
     let pings = connection.listener().pings.get();
     let mut http = http2::Builder::new(Spawner(Rc::clone(connection)));
-    // Twice what we allow, with what HPACK counts beside the text (32 bytes a field): so heads that are too large are answered, counted
-    // and logged by us, and only absurd ones by h2.
-    let head_max = u32::try_from(limits.request_head_max.0.saturating_mul(2)).unwrap_or(u32::MAX);
     http.max_concurrent_streams(limits.streams_max)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(head_max)
+        .max_header_list_size(head_max(connection))
         // WebSockets (RFC 8441).
         .enable_connect_protocol()
         .timer(TokioTimer::new())

@@ -1,7 +1,9 @@
 //! The client's socket as the codecs see it: counts bytes and tells the connection when they move and when they do not.
 
 use super::{ClientConnection, tls};
+use crate::http2::Sieve;
 use evenkeel_net::Stream;
+use evenkeel_telemetry::Http2Fault;
 use std::{
     io,
     pin::Pin,
@@ -18,11 +20,19 @@ pub(super) struct ClientIo {
     flushed: bool,
     /// What the client has done to TLS was told.
     faulted: bool,
+    /// Present where HTTP/2 is spoken.
+    sieve: Option<Box<Sieve>>,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: Stream, connection: Rc<ClientConnection>) -> Self {
-        Self { stream, connection, flushed: true, faulted: false }
+        Self { stream, connection, flushed: true, faulted: false, sieve: None }
+    }
+
+    /// The same, for a client that speaks HTTP/2.
+    pub(super) fn through(mut self, sieve: Sieve) -> Self {
+        self.sieve = Some(Box::new(sieve));
+        self
     }
 
     pub(super) fn connection(&self) -> &ClientConnection {
@@ -49,6 +59,22 @@ impl ClientIo {
         self.stream.room()
     }
 
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &result
+            && !std::mem::replace(&mut self.faulted, true)
+        {
+            tls::note_fault(&self.connection, error);
+        }
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            self.learn_reached();
+            self.connection.read(bytes);
+        }
+        result
+    }
+
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(bytes)) => self.connection.wrote(*bytes),
@@ -62,18 +88,15 @@ impl ClientIo {
 impl AsyncRead for ClientIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if let Poll::Ready(Err(error)) = &result
-            && !std::mem::replace(&mut this.faulted, true)
-        {
-            tls::note_fault(&this.connection, error);
+        let Some(mut sieve) = this.sieve.take() else { return this.poll_bytes(cx, buf) };
+        let result = sieve.poll_read(cx, buf, |cx, buf| this.poll_bytes(cx, buf));
+        for _ in 0..sieve.take_malformed() {
+            this.connection.breaks_http2(Http2Fault::Protocol);
         }
-        let bytes = &buf.filled()[before..];
-        if !bytes.is_empty() {
-            this.learn_reached();
-            this.connection.read(bytes);
+        if let (Some(breach), Some(streams)) = (sieve.breach(), this.connection.streams()) {
+            streams.breaches(breach);
         }
+        this.sieve = Some(sieve);
         result
     }
 }

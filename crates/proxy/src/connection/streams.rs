@@ -4,7 +4,7 @@
 //! as gone at once, though it may still occupy an endpoint (CVE-2023-44487, CVE-2025-8671), so its own limit is not enough.
 
 use super::{frames::Frames, room::Room, stream_tunnel::Sending};
-use crate::{body::Upload, worker::Worker};
+use crate::{body::Upload, http2::Breach, worker::Worker};
 use evenkeel_telemetry::Http2Fault;
 use hyper::upgrade::OnUpgrade;
 use std::{
@@ -19,6 +19,7 @@ pub(super) struct Streams {
     open: Cell<u32>,
     frames: RefCell<Frames>,
     flood: Cell<Option<Http2Fault>>,
+    breach: Cell<Option<Breach>>,
     /// Of the stream that has just begun, for the task that will serve it.
     newest: RefCell<Option<Rc<Offer>>>,
     /// What is held of its answers.
@@ -85,6 +86,7 @@ impl Streams {
             frames: RefCell::new(Frames::new(worker.timers.now())),
             room: Room::new(&worker.answers_held),
             flood: Cell::new(None),
+            breach: Cell::new(None),
             newest: RefCell::default(),
             switching: RefCell::default(),
         }
@@ -169,15 +171,21 @@ impl Streams {
         self.frames.borrow().likely_flood()
     }
 
-    /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 10.5).
+    /// GOAWAY with the code for what the client has done, or ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 10.5).
     pub(super) fn goaway(&self) -> [u8; 17] {
-        let mut frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+        let code = self.breach.get().map_or(11, Breach::code);
+        let mut frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, code];
         frame[9..13].copy_from_slice(&self.frames.borrow().last_stream().to_be_bytes());
         frame
     }
 
-    /// A flood that must be ended.
-    pub(super) fn flood(&self) -> Option<Http2Fault> {
-        self.flood.get()
+    /// The client has sent what no connection can go on behind.
+    pub(super) fn breaches(&self, breach: Breach) {
+        self.breach.set(Some(breach));
+    }
+
+    /// For what the connection must be ended.
+    pub(super) fn fault(&self) -> Option<Http2Fault> {
+        self.breach.get().map(|_| Http2Fault::Protocol).or(self.flood.get())
     }
 }

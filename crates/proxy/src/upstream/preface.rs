@@ -4,7 +4,10 @@
 //! streams an endpoint takes, and that it speaks HTTP/2 at all. What is not sent before they are here may go to another endpoint.
 
 use super::http2::{STREAMS_MAX, Slot};
-use crate::body::Body;
+use crate::{
+    body::Body,
+    http2::{Side, Sieve},
+};
 use evenkeel_net::{
     Stream,
     tls::{Refusal, refused_later},
@@ -61,7 +64,7 @@ pub(super) async fn open(
     uploads: &Rc<Uploads>,
 ) -> Result<(http2::SendRequest<Body>, Driven), Unopened> {
     let ear = Rc::new(Ear::default());
-    let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear) });
+    let io = TokioIo::new(Heard { stream, ear: Rc::clone(&ear), sieve: Sieve::new(Side::Answers, HEAD_MAX as usize) });
     let spawner = Spawner(Rc::clone(uploads));
     let (sender, connection) = builder(spawner, ping_interval).handshake(io).await.map_err(Unopened::Broken)?;
     let driven = Rc::new(RefCell::new(Some(connection)));
@@ -168,12 +171,14 @@ struct Ear {
 pub(super) struct Heard {
     stream: Stream,
     ear: Rc<Ear>,
+    sieve: Sieve,
 }
 
 impl AsyncRead for Heard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let stream = &mut this.stream;
+        let result = this.sieve.poll_read(cx, buf, |cx, buf| Pin::new(&mut *stream).poll_read(cx, buf));
         if let Poll::Ready(Err(error)) = &result
             && let Some(refusal) = refused_later(error)
         {
