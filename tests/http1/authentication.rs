@@ -205,6 +205,6 @@ async fn one_client_owns_a_bounded_number_of_connections() {
     }
 
     let open = || origins.iter().filter(|origin| origin.ended(0).is_none()).count();
-    eventually("the oldest are closed", || open() == 8).await;
+    eventually("the oldest are closed", || open() == 4).await;
     assert!(origins[0].ended(0).is_some() && origins[SITES - 1].ended(0).is_none());
 }

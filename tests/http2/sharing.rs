@@ -1,4 +1,4 @@
-//! How many connections to an endpoint of HTTP/2 are made, who waits for them, and what comes of those who wait.
+//! How many connections to an endpoint of HTTP/2 are made, which requests wait for them, and what comes of waiting requests.
 
 use super::{
     origin::{FrameOrigin, H2Origin, echo},
@@ -86,7 +86,7 @@ async fn many_requests_at_once_make_no_more_connections_than_carry_them() {
 }
 
 #[tokio::test]
-async fn as_many_connections_are_made_at_once_as_the_endpoint_needs_for_those_who_wait() {
+async fn as_many_connections_are_made_at_once_as_the_waiting_requests_need() {
     let origin = FrameOrigin::start();
     let proxy = h2c_endpoint(&origin.place).start().await;
     let first = ask(&proxy, 1);
@@ -109,7 +109,7 @@ async fn as_many_connections_are_made_at_once_as_the_endpoint_needs_for_those_wh
 }
 
 #[tokio::test]
-async fn a_connection_that_cannot_be_made_fails_those_who_wait_for_it_and_no_others() {
+async fn a_connection_that_cannot_be_made_fails_the_requests_that_wait_for_it_and_no_others() {
     let origin = FrameOrigin::start();
     let proxy = h2c_endpoint(&origin.place).start().await;
     let asked = ask(&proxy, 150);
@@ -128,7 +128,7 @@ async fn a_connection_that_cannot_be_made_fails_those_who_wait_for_it_and_no_oth
 }
 
 #[tokio::test]
-async fn those_who_wait_make_a_connection_themselves_when_its_maker_leaves() {
+async fn a_waiting_request_makes_the_connection_when_the_one_that_was_making_it_is_gone() {
     let origin = FrameOrigin::start();
     let proxy = h2c_endpoint(&origin.place).start().await;
     let mut maker: Wire = proxy.wire().await;
@@ -163,4 +163,28 @@ async fn the_streams_of_one_client_wait_for_the_connection_that_is_made_in_its_n
     let made = [origin.accept_bare().await, origin.accept_bare().await];
     no_more_connections(&origin).await;
     drop(made);
+}
+
+#[tokio::test]
+async fn a_stream_that_becomes_free_goes_to_a_request_that_waits_for_a_connection() {
+    let origin = FrameOrigin::start();
+    let proxy = h2c_endpoint(&origin.place).start().await;
+    let mut asked = ask(&proxy, 2);
+    let mut open = origin.accept(&[(MAX_CONCURRENT_STREAMS, 2)]).await;
+    open.frame_of(Frame::HEADERS, 1).await.expect("a request");
+    open.frame_of(Frame::HEADERS, 3).await.expect("a request");
+    // The third makes a connection that does not come to be, and the fourth waits for it.
+    asked.extend(ask(&proxy, 2));
+    let hangs = origin.accept_bare().await;
+    all_are_there(&proxy, 4).await;
+
+    open.send(Frame::headers(1, &[(":status", "204")], true)).await;
+
+    open.frame_of(Frame::HEADERS, 5).await.expect("the fourth");
+    for stream in [3, 5] {
+        open.send(Frame::headers(stream, &[(":status", "204")], true)).await;
+    }
+    answer(&mut FrameWire::accepted(hangs, &[]).await, 1).await;
+    assert_eq!(statuses(asked).await, [204; 4]);
+    proxy.is_idle().await;
 }

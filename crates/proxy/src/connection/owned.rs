@@ -10,7 +10,7 @@ use std::{
 
 /// Endpoints with a connection of one client's own. A client authenticates itself to one site, or to a few behind one name; each costs as much as
 /// a pooled connection does.
-const ENDPOINTS_MAX: usize = 8;
+const ENDPOINTS_MAX: usize = 4;
 
 /// By what a pool finds the connections of a client again; no two clients at a time have the same.
 pub(crate) type OwnerId = usize;

@@ -1,9 +1,10 @@
 //! Connections of HTTP/2 to one endpoint that are just being made, and the requests that wait for a stream of one.
 //!
-//! As many are being made as those who wait will fill, and no more: each takes as many requests as its endpoint takes streams, as far as that is
-//! known. When it is there, they get their streams in the order in which they came, before anybody else. When it cannot be made they fail with
-//! it, as the pending streams of Envoy do (`ConnPoolImplBase::purgePendingStreams`): each would have made the same connection at the same
-//! time. When it is given up for a reason that is not the endpoint's, the first of them makes another one.
+//! As many are being made as the waiting requests will fill, and no more: each takes as many requests as its endpoint takes streams, as far as
+//! that is known. When it is there, or a stream of another connection is free before, the requests get their streams in the order in which they
+//! came, before any later one. When it cannot be made they fail with it, as the pending streams of Envoy do
+//! (`ConnPoolImplBase::purgePendingStreams`): each would have made the same connection at the same time. When it is given up for a reason
+//! that is not the endpoint's, the first of them makes another one.
 
 use super::{
     http2::{STREAMS_MAX, Stream},
@@ -35,7 +36,7 @@ pub(super) struct Coming {
 /// One connection that is being made.
 pub(super) struct Making {
     identity: Identity,
-    /// In the order in which they came. Some may have given up.
+    /// Requests, in the order in which they came. Some may have given up.
     waiting: RefCell<VecDeque<oneshot::Sender<Came>>>,
 }
 
@@ -46,6 +47,11 @@ impl Default for Coming {
 }
 
 impl Coming {
+    /// Whether none is being made.
+    pub(super) fn is_empty(&self) -> bool {
+        self.making.borrow().is_empty()
+    }
+
     /// A request makes a connection, for which others may wait.
     pub(super) fn begins(&self, identity: &Identity) -> Rc<Making> {
         let making = Rc::new(Making { identity: identity.clone(), waiting: RefCell::default() });
@@ -53,7 +59,7 @@ impl Coming {
         making
     }
 
-    /// It is made, or will not be: nobody else waits for it.
+    /// It is made, or will not be: no other request waits for it.
     pub(super) fn ends(&self, making: &Rc<Making>) {
         self.making.borrow_mut().retain(|other| !Rc::ptr_eq(other, making));
     }
@@ -63,7 +69,13 @@ impl Coming {
         self.takes.set(takes.clamp(1, STREAMS_MAX as usize));
     }
 
-    /// A place among those who wait for a connection, if one is being made that will have room for another stream.
+    /// The request that has waited longest for a connection like this, if any does.
+    pub(super) fn next(&self, identity: &Identity) -> Option<oneshot::Sender<Came>> {
+        let making = self.making.borrow();
+        making.iter().filter(|making| making.identity == *identity).find_map(|making| making.next())
+    }
+
+    /// A place among the requests that wait for a connection, if one is being made that will have room for another stream.
     pub(super) fn join(&self, identity: &Identity) -> Option<oneshot::Receiver<Came>> {
         // One stream is its maker's.
         let room = self.takes.get() - 1;
@@ -73,7 +85,7 @@ impl Coming {
 }
 
 impl Making {
-    /// For whom it was to be made, and how.
+    /// How it was to be made, and for which client.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -91,14 +103,24 @@ impl Making {
         Some(receiver)
     }
 
-    /// Gives each who waits what it gets, the first one first; the others are to try again.
+    fn next(&self) -> Option<oneshot::Sender<Came>> {
+        let mut waiting = self.waiting.borrow_mut();
+        loop {
+            let first = waiting.pop_front()?;
+            if !first.is_closed() {
+                return Some(first);
+            }
+        }
+    }
+
+    /// Gives each waiting request what it gets, the first one first; the others are to try again.
     pub(super) fn tell(&self, mut came: impl FnMut() -> Option<Came>) {
         for waits in self.waiting.take() {
             if waits.is_closed() {
                 continue;
             }
             let Some(came) = came() else { break };
-            // One who leaves at this moment gives it back by dropping it.
+            // A request that is gone at this moment has dropped it, which gives it back.
             let _ = waits.send(came);
         }
     }
@@ -129,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_has_left_gives_its_place_to_another() {
+    fn a_request_that_is_gone_leaves_its_place_to_another() {
         let coming = Coming::default();
         let _making = coming.begins(&identity());
         coming.learn(2);
@@ -140,7 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_told_in_their_order_and_the_rest_tries_again() {
+    fn a_free_stream_goes_to_the_request_that_has_waited_longest_and_is_still_there() {
+        let coming = Coming::default();
+        let _making = coming.begins(&identity());
+        let [mut gone, mut first, mut second] = [(); 3].map(|()| coming.join(&identity()).unwrap());
+        gone.close();
+
+        assert!(coming.next(&identity()).unwrap().send(Came::Failed(ProxyError::NoRoute)).is_ok());
+
+        assert!(first.try_recv().is_ok() && second.try_recv().is_err());
+        assert!(coming.next(&identity()).is_some() && coming.next(&identity()).is_none());
+    }
+
+    #[test]
+    fn waiting_requests_are_told_in_their_order_and_the_rest_tries_again() {
         let coming = Coming::default();
         let making = coming.begins(&identity());
         let mut waiting = [(); 4].map(|()| coming.join(&identity()).unwrap());

@@ -54,8 +54,9 @@ struct Connection {
     sender: RefCell<SendRequest<Body>>,
     driven: Driven,
     uploads: Rc<Uploads>,
-    /// Places that are taken.
+    /// Places that are taken, and how many there were when the endpoint's SETTINGS were last looked at.
     streams: Cell<usize>,
+    takes: Cell<usize>,
     /// No new stream after this, in milliseconds of the worker's clock.
     expires: u64,
     /// Since when it carries nothing.
@@ -113,6 +114,11 @@ impl Connections {
         self.answers.get()
     }
 
+    /// Whether this one takes new streams, as far as it is up to us.
+    fn has(&self, connection: &Rc<Connection>) -> bool {
+        self.open.borrow().iter().any(|open| Rc::ptr_eq(open, connection))
+    }
+
     fn forget(&self, connection: &Rc<Connection>) {
         self.open.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     }
@@ -130,17 +136,21 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.streams.get() < preface::takes(&self.driven).min(STREAMS_MAX as usize)
+        // A stream may end while hyper is at work on the connection, and then cannot ask.
+        if let Some(takes) = preface::takes(&self.driven) {
+            self.takes.set(takes.min(STREAMS_MAX as usize));
+        }
+        self.streams.get() < self.takes.get()
     }
 }
 
-/// A place among those who wait for a connection that is being made, where there is one that it can be of use to.
+/// A place among the requests that wait for a connection that is being made, where there is one that may be of use.
 pub(super) fn join(endpoint: &LocalEndpoint, identity: &Identity) -> Option<Waiting> {
     let connections = endpoint.pool.http2();
     if connections.declined.get() { None } else { connections.coming.join(identity).map(Waiting) }
 }
 
-/// A place among those who wait.
+/// A place among the waiting requests.
 pub(super) struct Waiting(oneshot::Receiver<Came>);
 
 impl Waiting {
@@ -189,7 +199,7 @@ impl<'e> Attempt<'e> {
         self.endpoint.pool.http2().declined.set(true);
     }
 
-    /// There is no connection. Those who wait for it would get none either, unless it is only its maker who had no more time.
+    /// There is no connection. The requests that wait for it would get none either, unless only the one that makes it had no more time.
     pub(super) fn failed(&self, failure: &Failure) {
         if let (Some(making), Sent::Nothing) = (&self.making, failure.sent) {
             self.endpoint.pool.http2().coming.ends(making);
@@ -214,6 +224,7 @@ impl<'e> Attempt<'e> {
             driven,
             uploads,
             streams: Cell::new(0),
+            takes: Cell::new(0),
             expires: endpoint.pool.expiry(worker),
             idle_since: Cell::new(worker.timers.now()),
             used: Cell::new(false),
@@ -227,17 +238,18 @@ impl<'e> Attempt<'e> {
         Ok(first)
     }
 
-    /// Those who wait have their streams before anybody who comes now.
+    /// The waiting requests have their streams before any that comes now.
     fn share(self, connection: &Rc<Connection>, worker: &Rc<Worker>) {
         let (endpoint, connections) = (self.endpoint, self.endpoint.pool.http2());
         let Some(making) = &self.making else { return };
-        connections.coming.learn(preface::takes(&connection.driven));
+        let mut room = connection.has_room();
+        connections.coming.learn(connection.takes.get());
         connections.coming.ends(making);
         connections.open.borrow_mut().push(Rc::clone(connection));
-        // Made with other files of TLS than it was to be made with, it is none that they would have made.
-        let alike = connection.identity == *making.identity();
+        // Made with other files of TLS than it was to be made with, it is not the one that they wait for.
+        room &= connection.identity == *making.identity();
         making.tell(|| {
-            let room = alike && connection.has_room();
+            room &= connection.has_room();
             room.then(|| Came::Stream(Stream::begin(Rc::clone(connection), endpoint, worker)))
         });
     }
@@ -389,6 +401,21 @@ impl Slot {
         }
     }
 
+    /// Gives the place that is free now to a request that waits for a connection, if there is one.
+    fn hands_over(&self) -> bool {
+        let (connection, connections) = (&self.connection, self.endpoint.pool.http2());
+        if connections.coming.is_empty() || !connections.has(connection) {
+            return false;
+        }
+        if !connection.is_usable(self.worker.timers.now()) || !connection.has_room() {
+            return false;
+        }
+        let Some(waiting) = connections.coming.next(&connection.identity) else { return false };
+        // Should that be gone, the place is free again, for the next one.
+        let _ = waiting.send(Came::Stream(Stream::begin(Rc::clone(connection), &self.endpoint, &self.worker)));
+        true
+    }
+
     pub(super) fn is_uploaded_by(&self, task: AbortHandle) {
         self.upload.replace(Some(task));
     }
@@ -398,7 +425,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let connection = &self.connection;
         connection.streams.set(connection.streams.get() - 1);
-        if connection.streams.get() > 0 {
+        if self.hands_over() || connection.streams.get() > 0 {
             return;
         }
         connection.idle_since.set(self.worker.timers.now());

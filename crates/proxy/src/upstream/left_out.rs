@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Between two rounds over all endpoints, while they answer others: the work is bounded by those answers.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// The same while they answer nobody: it doubles up to this.
+/// The same while they give no answer at all: it doubles up to this.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// What a request knows of having been left out.
@@ -20,7 +20,7 @@ pub(super) struct LeftOut {
     /// When its time is over; counted from the first time.
     until: Option<Instant>,
     pause: Duration,
-    /// Answers that the last endpoint had given to anybody.
+    /// Answers that the last endpoint had given, to whatever request.
     answers: u64,
 }
 
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pauses_grow_while_nobody_is_answered_and_the_time_counts_from_the_first() {
+    async fn pauses_grow_while_there_are_no_answers_and_the_time_counts_from_the_first() {
         let mut left_out = LeftOut::default();
         let pauses = [7, 8, 8, 8, 8, 9].map(|answers| {
             left_out.again(answers, Duration::ZERO);

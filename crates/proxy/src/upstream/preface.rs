@@ -104,16 +104,17 @@ async fn settings(driven: &Driven, ear: &Ear) -> Result<(), Option<hyper::Error>
         ear.waiting.set(Some(cx.waker().clone()));
         match poll(driven, cx) {
             Poll::Ready(ended) => Poll::Ready(Err(ended.err())),
-            Poll::Pending if takes(driven) > 0 => Poll::Ready(Ok(())),
+            Poll::Pending if takes(driven).is_some_and(|takes| takes > 0) => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// How many streams the endpoint takes at a time.
-pub(super) fn takes(driven: &Driven) -> usize {
-    driven.borrow().as_ref().map_or(0, http2::Connection::current_max_send_streams)
+/// How many streams the endpoint takes at a time. `None`: it cannot be asked now, for this comes from within [`drive`].
+pub(super) fn takes(driven: &Driven) -> Option<usize> {
+    let driven = driven.try_borrow().ok()?;
+    Some(driven.as_ref().map_or(0, http2::Connection::current_max_send_streams))
 }
 
 /// Its errors reach us through the requests and bodies that they concern.
