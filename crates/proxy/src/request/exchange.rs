@@ -153,6 +153,11 @@ impl Exchange {
         }
     }
 
+    /// When its head was there.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub(crate) fn upload(&self) -> Option<&Upload> {
         self.upload.as_ref()
     }

@@ -1,8 +1,8 @@
 //! Connections of HTTP/2 to one endpoint that are just being made, and the requests that wait for a stream of one.
 //!
 //! As many are being made as the waiting requests will fill, and no more: each takes as many requests as its endpoint takes streams, as far as
-//! that is known. When it is there, or a stream of another connection is free before, the requests get their streams in the order in which they
-//! came, before any later one. When it cannot be made they fail with it, as the pending streams of Envoy do
+//! that is known. When it is there, or a stream of another connection is free before, the requests get their streams, the oldest first and before
+//! any that comes now: so one that was left out by an endpoint that serves few on a connection is among the first there on the next. When it cannot be made they fail with it, as the pending streams of Envoy do
 //! (`ConnPoolImplBase::purgePendingStreams`): each would have made the same connection at the same time. When it is given up for a reason
 //! that is not the endpoint's, the first of them makes another one.
 
@@ -15,6 +15,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
@@ -36,8 +37,15 @@ pub(super) struct Coming {
 /// One connection that is being made.
 pub(super) struct Making {
     identity: Identity,
-    /// Requests, in the order in which they came. Some may have given up.
-    waiting: RefCell<VecDeque<oneshot::Sender<Came>>>,
+    /// By their age, the oldest first. Some may have given up.
+    waiting: RefCell<VecDeque<Waits>>,
+}
+
+/// A request that waits.
+struct Waits {
+    /// When it came from its client.
+    since: Instant,
+    sender: oneshot::Sender<Came>,
 }
 
 impl Default for Coming {
@@ -75,12 +83,13 @@ impl Coming {
         making.iter().filter(|making| making.identity == *identity).find_map(|making| making.next())
     }
 
-    /// A place among the requests that wait for a connection, if one is being made that will have room for another stream.
-    pub(super) fn join(&self, identity: &Identity) -> Option<oneshot::Receiver<Came>> {
+    /// A place among the requests that wait for a connection, if one is being made that will have room for another stream, for one that came
+    /// then.
+    pub(super) fn join(&self, identity: &Identity, since: Instant) -> Option<oneshot::Receiver<Came>> {
         // One stream is its maker's.
         let room = self.takes.get() - 1;
         let making = self.making.borrow();
-        making.iter().filter(|making| making.identity == *identity).find_map(|making| making.join(room))
+        making.iter().filter(|making| making.identity == *identity).find_map(|making| making.join(room, since))
     }
 }
 
@@ -90,38 +99,40 @@ impl Making {
         &self.identity
     }
 
-    fn join(&self, room: usize) -> Option<oneshot::Receiver<Came>> {
+    fn join(&self, room: usize, since: Instant) -> Option<oneshot::Receiver<Came>> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= room {
-            waiting.retain(|waits| !waits.is_closed());
+            waiting.retain(|waits| !waits.sender.is_closed());
         }
         if waiting.len() >= room {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        waiting.push_back(sender);
+        // Mostly it is the newest.
+        let older = waiting.iter().rposition(|waits| waits.since <= since);
+        waiting.insert(older.map_or(0, |older| older + 1), Waits { since, sender });
         Some(receiver)
     }
 
     fn next(&self) -> Option<oneshot::Sender<Came>> {
         let mut waiting = self.waiting.borrow_mut();
         loop {
-            let first = waiting.pop_front()?;
-            if !first.is_closed() {
-                return Some(first);
+            let Waits { sender, .. } = waiting.pop_front()?;
+            if !sender.is_closed() {
+                return Some(sender);
             }
         }
     }
 
     /// Gives each waiting request what it gets, the first one first; the others are to try again.
     pub(super) fn tell(&self, mut came: impl FnMut() -> Option<Came>) {
-        for waits in self.waiting.take() {
-            if waits.is_closed() {
+        for Waits { sender, .. } in self.waiting.take() {
+            if sender.is_closed() {
                 continue;
             }
             let Some(came) = came() else { break };
             // A request that is gone at this moment has dropped it, which gives it back.
-            let _ = waits.send(came);
+            let _ = sender.send(came);
         }
     }
 }
@@ -134,20 +145,24 @@ mod tests {
         Identity { announcement: None, tls: None }
     }
 
+    fn join(coming: &Coming) -> Option<oneshot::Receiver<Came>> {
+        coming.join(&identity(), Instant::now())
+    }
+
     #[test]
     fn a_connection_is_waited_for_by_as_many_as_it_will_carry() {
         let coming = Coming::default();
-        assert!(coming.join(&identity()).is_none(), "there is none");
+        assert!(join(&coming).is_none(), "there is none");
         let making = coming.begins(&identity());
-        let waiting: Vec<_> = (0..STREAMS_MAX).map_while(|_| coming.join(&identity())).collect();
+        let waiting: Vec<_> = (0..STREAMS_MAX).map_while(|_| join(&coming)).collect();
         assert_eq!(waiting.len(), 99, "and its maker");
 
         let second = coming.begins(&identity());
-        assert!(coming.join(&identity()).is_some(), "the next ones wait for the second");
+        assert!(join(&coming).is_some(), "the next ones wait for the second");
 
         coming.ends(&making);
         coming.ends(&second);
-        assert!(coming.join(&identity()).is_none());
+        assert!(join(&coming).is_none());
     }
 
     #[test]
@@ -155,17 +170,17 @@ mod tests {
         let coming = Coming::default();
         let _making = coming.begins(&identity());
         coming.learn(2);
-        let first = coming.join(&identity());
-        assert!(first.is_some() && coming.join(&identity()).is_none());
+        let first = join(&coming);
+        assert!(first.is_some() && join(&coming).is_none());
         drop(first);
-        assert!(coming.join(&identity()).is_some());
+        assert!(join(&coming).is_some());
     }
 
     #[test]
     fn a_free_stream_goes_to_the_request_that_has_waited_longest_and_is_still_there() {
         let coming = Coming::default();
         let _making = coming.begins(&identity());
-        let [mut gone, mut first, mut second] = [(); 3].map(|()| coming.join(&identity()).unwrap());
+        let [mut gone, mut first, mut second] = [(); 3].map(|()| join(&coming).unwrap());
         gone.close();
 
         assert!(coming.next(&identity()).unwrap().send(Came::Failed(ProxyError::NoRoute)).is_ok());
@@ -175,10 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn an_older_request_that_comes_later_is_served_before_younger_ones() {
+        let coming = Coming::default();
+        let _making = coming.begins(&identity());
+        let old = Instant::now();
+        let at = |seconds| coming.join(&identity(), old + std::time::Duration::from_secs(seconds)).unwrap();
+        let (mut second, mut third, mut first, mut last) = (at(2), at(3), at(1), at(3));
+
+        for waits in [&mut first, &mut second, &mut third, &mut last] {
+            coming.next(&identity()).unwrap().send(Came::Failed(ProxyError::NoRoute)).ok();
+            assert!(waits.try_recv().is_ok());
+        }
+    }
+
+    #[test]
     fn waiting_requests_are_told_in_their_order_and_the_rest_tries_again() {
         let coming = Coming::default();
         let making = coming.begins(&identity());
-        let mut waiting = [(); 4].map(|()| coming.join(&identity()).unwrap());
+        let mut waiting = [(); 4].map(|()| join(&coming).unwrap());
         waiting[0].close();
 
         let mut places = 2;

@@ -145,9 +145,9 @@ impl Connection {
 }
 
 /// A place among the requests that wait for a connection that is being made, where there is one that may be of use.
-pub(super) fn join(endpoint: &LocalEndpoint, identity: &Identity) -> Option<Waiting> {
+pub(super) fn join(endpoint: &LocalEndpoint, identity: &Identity, exchange: &Exchange) -> Option<Waiting> {
     let connections = endpoint.pool.http2();
-    if connections.declined.get() { None } else { connections.coming.join(identity).map(Waiting) }
+    if connections.declined.get() { None } else { connections.coming.join(identity, exchange.begun()).map(Waiting) }
 }
 
 /// A place among the waiting requests.

@@ -89,7 +89,7 @@ impl Lease {
                 return Ok(found);
             }
             let joins = only != Some(Protocol::Http11) && !alone;
-            let Some(waiting) = joins.then(|| http2::join(endpoint, identity)).flatten() else {
+            let Some(waiting) = joins.then(|| http2::join(endpoint, identity, exchange)).flatten() else {
                 cells.pool_misses.inc();
                 // Rare and large, so boxed: the future of a request over a pooled connection stays small.
                 return Box::pin(Self::make(upstream, endpoint, identity, only, exchange)).await;
