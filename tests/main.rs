@@ -14,6 +14,7 @@ mod dead_ends;
 mod demo;
 mod draining;
 mod examples;
+mod failures;
 mod filters;
 mod forwarded;
 mod fuzz;

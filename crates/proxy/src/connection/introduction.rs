@@ -91,7 +91,7 @@ fn refuse(connection: &ClientConnection, failure: &Failure) {
         // Balancers that probe a port connect and close: counted, and no news.
         return;
     }
-    if let Some(kept_back) = connection.worker().headers_told.tell() {
+    if let Some(kept_back) = connection.worker().headers_told.tell(connection.worker().timers.now()) {
         let (name, peer) = (&connection.listener().part.name, connection.peer());
         tracing::warn!(listener = %name, %peer, kept_back, "closed a connection: {failure}");
     }

@@ -5,17 +5,18 @@
 
 use super::client::ClientConnection;
 use crate::{
-    snapshot::{EndpointPart, TcpTarget},
+    snapshot::{Blamed, EndpointPart, TcpTarget},
     worker::LocalEndpoint,
 };
 use evenkeel_balance::InFlight;
 use evenkeel_model::UpstreamName;
 use evenkeel_net::Carried;
 use evenkeel_telemetry::{
-    PerWorker, SessionCells, SessionResult,
+    PerWorker, Reason, SessionCells, SessionResult,
     access_log::{Answer, Phases, Record, Request, Target},
 };
 use std::{
+    fmt::Display,
     rc::Rc,
     sync::Arc,
     thread::panicking,
@@ -88,6 +89,18 @@ impl Session {
 
     pub(super) fn ends(&mut self, result: SessionResult) {
         self.result = Some(result);
+        if result == SessionResult::UpstreamReset {
+            self.tell_failure(Reason::UpstreamReset, &"it failed in the middle of a session");
+        }
+    }
+
+    /// Tells the operator what the endpoint of the last attempt did wrong. A session has no number.
+    pub(crate) fn tell_failure(&self, reason: Reason, what: &dyn Display) {
+        if let Some(endpoint) = &self.endpoint {
+            let upstream = self.upstream.as_ref().map_or("", UpstreamName::as_str);
+            let blamed = Blamed { upstream, endpoint: &endpoint.label };
+            endpoint.failures.tell(blamed, reason, 0, what, self.connection.worker().timers.now());
+        }
     }
 
     fn log(&self, result: SessionResult) {

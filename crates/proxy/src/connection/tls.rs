@@ -175,7 +175,7 @@ fn note(connection: &ClientConnection, result: TlsHandshake, cause: &dyn Display
     connection.cells().handshakes(result).inc();
     let (listener, peer) = (&connection.listener().part.name, connection.peer());
     let result = result.as_str();
-    match connection.worker().handshakes_told.tell() {
+    match connection.worker().handshakes_told.tell(connection.worker().timers.now()) {
         Some(0) => tracing::warn!(%listener, %peer, result, "TLS handshake failed: {cause}"),
         Some(more) => tracing::warn!(%listener, %peer, result, more, "TLS handshake failed: {cause}"),
         None => tracing::debug!(%listener, %peer, result, "TLS handshake failed: {cause}"),
@@ -193,7 +193,7 @@ pub(super) fn note_fault(connection: &ClientConnection, error: &io::Error) {
     connection.cells().tls_faults(fault).inc();
     let (listener, peer) = (&connection.listener().part.name, connection.peer());
     let kind = fault.as_str();
-    match connection.worker().tls_faults_told.tell() {
+    match connection.worker().tls_faults_told.tell(connection.worker().timers.now()) {
         Some(0) => tracing::warn!(%listener, %peer, kind, "TLS failed after its handshake: {error}"),
         Some(more) => tracing::warn!(%listener, %peer, kind, more, "TLS failed after its handshake: {error}"),
         None => tracing::debug!(%listener, %peer, kind, "TLS failed after its handshake: {error}"),

@@ -9,15 +9,16 @@ use crate::{
     connection::ClientConnection,
     error::{MalformedRequest, ProxyError},
     malformed,
-    snapshot::{EndpointPart, ListenerNumber},
+    snapshot::{Blamed, EndpointPart, ListenerNumber},
     worker::{LocalEndpoint, LocalRoute, LocalSnapshot, Worker},
 };
 use evenkeel_balance::{HashKey, InFlight};
 use evenkeel_model::{Address, Filter, RouteName, UpgradeToken, UpstreamName};
-use evenkeel_telemetry::{CodeClass, MethodLabel, Reason, RouteCells};
+use evenkeel_telemetry::{CodeClass, Fault, MethodLabel, Reason, RouteCells};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use std::{
+    fmt::Display,
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -301,6 +302,18 @@ impl Exchange {
         }
     }
 
+    /// Tells the operator what the endpoint of the last attempt did wrong, if this is its fault.
+    pub(crate) fn tell_failure(&mut self, reason: Reason, what: &dyn Display) {
+        if reason.fault() != Fault::Upstream {
+            return;
+        }
+        let (id, now) = (self.request_id(), self.worker.timers.now());
+        if let Some(endpoint) = self.endpoint() {
+            let blamed = Blamed { upstream: self.upstream_name(), endpoint: &endpoint.label };
+            endpoint.failures.tell(blamed, reason, id, what, now);
+        }
+    }
+
     /// From here on the answer is the business of its body.
     pub(crate) fn answered(mut self: Box<Self>, response: &mut Response<Body>) {
         // Of a request that has not left, such as one that a filter answers.
@@ -432,7 +445,10 @@ impl Drop for Exchange {
                 let stops = self.worker.stops().then_some(Reason::Stopped);
                 self.reason = Some(stops.or(gave_up).unwrap_or(Reason::ClientClosed));
             }
-            End::Cut(reason) => self.reason = Some(reason),
+            End::Cut(reason) => {
+                self.reason = Some(reason);
+                self.tell_failure(reason, &"what it sent broke off before its end");
+            }
         }
         let answered = match self.status {
             0 => CodeClass::None,

@@ -4,6 +4,7 @@
 //! (a busy port) leaves no trace.
 
 use super::{
+    failures::{Cause, Failures},
     parts::{EndpointPart, ListenerNumber, ListenerPart, RoutePart, Snapshot, UpstreamPart},
     tcp::TcpPart,
 };
@@ -265,7 +266,8 @@ impl<'a> Before<'a> {
         let members = members.map(|(s, part)| Member { endpoint: Arc::clone(&part.endpoint), weight: s.weight });
         let set = Arc::new(EndpointSet::new(members.collect(), generation.clone(), settings.balance));
         let (settings, tls) = (settings.clone(), tls.cloned());
-        Arc::new(UpstreamPart { settings, generation, set, endpoints, cells, tls, retries })
+        let no_endpoint = Cause::default();
+        Arc::new(UpstreamPart { settings, generation, set, endpoints, cells, tls, retries, no_endpoint })
     }
 }
 
@@ -276,6 +278,7 @@ impl EndpointPart {
             target: Target::new(address.clone()),
             label: address.to_string().into(),
             cells: Arc::new(PerWorker::new(workers)),
+            failures: Failures::default(),
         })
     }
 }

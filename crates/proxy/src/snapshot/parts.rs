@@ -4,7 +4,10 @@
 //! address) keeps what must outlive a reload: counters, health, in-flight counts. The last snapshot that holds a part, and so
 //! the last request that uses it, frees it.
 
-use super::tcp::TcpPart;
+use super::{
+    failures::{Cause, Failures},
+    tcp::TcpPart,
+};
 use crate::{malformed::Kept, route::RouteTable};
 use evenkeel_balance::{Endpoint, EndpointSet, Generation};
 use evenkeel_guard::RetryBudget;
@@ -95,6 +98,8 @@ pub struct UpstreamPart {
     pub tls: Option<Arc<ClientTls>>,
     /// How many requests may be sent a second time.
     pub(crate) retries: Arc<RetryBudget>,
+    /// Requests for which no endpoint may be asked, as they are told in the log.
+    pub(crate) no_endpoint: Cause,
 }
 
 /// An endpoint: its state, shared by all workers, and where it is.
@@ -107,6 +112,8 @@ pub struct EndpointPart {
     /// The address as text, for labels and logs.
     pub(crate) label: Arc<str>,
     pub(crate) cells: Arc<PerWorker<EndpointCells>>,
+    /// What is told of it in the log.
+    pub(crate) failures: Failures,
 }
 
 impl Snapshot {

@@ -1,7 +1,6 @@
 //! One attempt: a connection, the request, the head of the answer.
 
 use super::{
-    connect,
     http1::Broken,
     identity::Identity,
     lease::{Coming, Lease, Over},
@@ -122,7 +121,7 @@ async fn over(
         }
         Err(Ended::Lost(mut lost)) => {
             let returned = lost.take_request().map(|request| replay.returned(request)).is_some();
-            Err(judge(&lost, returned, &lease, upstream, exchange))
+            Err(judge(&lost, returned, &lease, exchange))
         }
         Err(late @ (Ended::HeadLate | Ended::TotalLate)) => {
             let waited = patience.waited(exchange, lease.now());
@@ -142,7 +141,7 @@ async fn over(
 }
 
 /// Whose fault a failed exchange is, and whether it may be tried again. `returned`: hyper gave the request back.
-fn judge(lost: &Lost, returned: bool, lease: &Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
+fn judge(lost: &Lost, returned: bool, lease: &Lease, exchange: &Exchange) -> Failure {
     if let Some(fault) = exchange.upload().and_then(|upload| upload.fault()) {
         let error = match fault {
             Fault::TooLarge => ProxyError::BodyTooLarge,
@@ -154,13 +153,13 @@ fn judge(lost: &Lost, returned: bool, lease: &Lease, upstream: &LocalUpstream, e
         return Failure { error, sent: Sent::Answered };
     }
     match (lost, lease) {
-        (Lost::Http1(broken), Lease::Http1(lease)) => judge_http1(broken, lease, upstream, exchange),
+        (Lost::Http1(broken), Lease::Http1(lease)) => judge_http1(broken, lease, exchange),
         (Lost::Http2(failed), Lease::Http2(stream)) => stream.judge(failed.error(), returned, exchange),
         _ => unreachable!("what is lost was on this lease"),
     }
 }
 
-fn judge_http1(broken: &Broken, lease: &pool::Lease, upstream: &LocalUpstream, exchange: &Exchange) -> Failure {
+fn judge_http1(broken: &Broken, lease: &pool::Lease, exchange: &Exchange) -> Failure {
     let endpoint = exchange.endpoint_address();
     let error = match broken {
         Broken::Head(fault) => {
@@ -168,7 +167,7 @@ fn judge_http1(broken: &Broken, lease: &pool::Lease, upstream: &LocalUpstream, e
             ProxyError::MalformedResponse { endpoint, cause: MalformedResponse::Unparsable }
         }
         Broken::Io(error) => match refused_later(error) {
-            Some(cause) => connect::tls_failed(upstream, cause, endpoint, exchange.worker()),
+            Some(cause) => ProxyError::TlsFailed { endpoint, cause },
             None => ProxyError::UpstreamReset { endpoint, cause: broken.to_string().into() },
         },
         Broken::Closed | Broken::Body(_) | Broken::Request => {

@@ -11,10 +11,7 @@ use crate::{
     worker::{LocalEndpoint, LocalUpstream, Worker},
 };
 use evenkeel_model::{Address, Protocol};
-use evenkeel_net::{
-    ConnectError, Stream,
-    tls::{Inside, Refusal},
-};
+use evenkeel_net::{ConnectError, Stream, tls::Inside};
 use evenkeel_telemetry::ConnectResult;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -73,20 +70,11 @@ pub(super) async fn open(
     };
     let connected = tls.connect(stream, address, inside, time(timeouts.tls)).await.map_err(|cause| {
         count(ConnectResult::TlsFailed);
-        tls_failed(upstream, cause, address.clone(), worker)
+        ProxyError::TlsFailed { endpoint: address.clone(), cause }
     })?;
     count(ConnectResult::Ok);
     identity.tls = Some(connected.identity);
     Ok((connected.stream, connected.protocol))
-}
-
-/// TLS with an endpoint did not come about: tells the operator, who is mostly the one to do something about it.
-pub(super) fn tls_failed(upstream: &LocalUpstream, cause: Refusal, endpoint: Address, worker: &Worker) -> ProxyError {
-    let error = ProxyError::TlsFailed { endpoint, cause };
-    if let Some(kept_back) = worker.refusals_told.tell() {
-        tracing::warn!(upstream = %upstream.part.settings.name, kept_back, "{error}");
-    }
-    error
 }
 
 /// A new socket has room for these few bytes, so this does not wait.

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     connection::{ClientConnection, Session},
+    error::ProxyError,
+    snapshot::Blamed,
     worker::LocalUpstream,
 };
 use evenkeel_balance::HashKey;
@@ -43,9 +45,16 @@ pub(crate) async fn dial(
         }
         match connected {
             Ok((stream, _)) => return Ok(Switched::from_the_begin(stream, endpoint, settings.timeouts.tunnel_idle)),
-            Err(error) => tracing::debug!(endpoint = %endpoint.part.label, "no connection for a session: {error}"),
+            Err(error) => session.tell_failure(error.reason(), &error),
         }
         tried.add(index);
     }
-    Err(if tried.len() > 0 { SessionResult::ConnectFailed } else { SessionResult::NoEndpoint })
+    if tried.len() > 0 {
+        return Err(SessionResult::ConnectFailed);
+    }
+    let name = &settings.name;
+    let error = ProxyError::NoEndpoint { upstream: name.clone() };
+    let blamed = Blamed { upstream: name.as_str(), endpoint: "" };
+    upstream.part.no_endpoint.tell(blamed, error.reason(), 0, &error, worker.timers.now());
+    Err(SessionResult::NoEndpoint)
 }

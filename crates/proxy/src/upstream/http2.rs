@@ -278,7 +278,7 @@ async fn handshake(
     let error = match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => return Ok(opened),
         Ok(Err(Unopened::Broken(error))) => broken(&error, exchange),
-        Ok(Err(Unopened::Refused(cause))) => connect::tls_failed(upstream, cause, address, exchange.worker()),
+        Ok(Err(Unopened::Refused(cause))) => ProxyError::TlsFailed { endpoint: address, cause },
         Ok(Err(Unopened::Silent)) => {
             ProxyError::UpstreamReset { endpoint: address, cause: "closed instead of SETTINGS".into() }
         }

@@ -17,7 +17,10 @@ use super::{
     left_out::LeftOut,
     replay::Replay,
 };
-use crate::{body::Body, connection::ClientConnection, error::ProxyError, request::Exchange, worker::LocalUpstream};
+use crate::{
+    body::Body, connection::ClientConnection, error::ProxyError, request::Exchange, snapshot::Blamed,
+    worker::LocalUpstream,
+};
 use evenkeel_balance::Flag;
 use evenkeel_model::Protocol;
 use evenkeel_telemetry::RetryOutcome;
@@ -81,12 +84,32 @@ pub(crate) async fn send(
             }
             Sent::Answered => false,
         };
-        if !again || !replay.is_possible(exchange) {
+        let again = again && replay.is_possible(exchange);
+        tell(&error, sent, again, exchange);
+        if !again {
             return Err(error);
         }
         last = Some(error);
     }
-    Err(last.unwrap_or_else(|| ProxyError::NoEndpoint { upstream: upstream.part.settings.name.clone() }))
+    Err(last.unwrap_or_else(|| no_endpoint(upstream, exchange)))
+}
+
+/// Tells the operator of a failed attempt. What belongs to the life of a connection and is made good is none: an endpoint had closed what was
+/// idle, or left out what it would not begin.
+fn tell(error: &ProxyError, sent: Sent, again: bool, exchange: &mut Exchange) {
+    if again && matches!(sent, Sent::Crossed | Sent::LeftOut) {
+        return;
+    }
+    let next = if again { "; it is tried again" } else { "" };
+    exchange.tell_failure(error.reason(), &format_args!("{error}{next}"));
+}
+
+fn no_endpoint(upstream: &LocalUpstream, exchange: &mut Exchange) -> ProxyError {
+    let name = &upstream.part.settings.name;
+    let error = ProxyError::NoEndpoint { upstream: name.clone() };
+    let (blamed, id) = (Blamed { upstream: name.as_str(), endpoint: "" }, exchange.request_id());
+    upstream.part.no_endpoint.tell(blamed, error.reason(), id, &error, exchange.worker().timers.now());
+    error
 }
 
 /// HTTP/2 has no Upgrade (RFC 9113, section 8.6). A server may ignore it, and so do we (RFC 9110, section 7.8).

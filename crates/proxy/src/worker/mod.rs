@@ -17,6 +17,7 @@ pub(crate) use pace::Pace;
 pub(crate) use reconcile::{
     ListenerTls, LocalEndpoint, LocalListener, LocalRoute, LocalSnapshot, LocalTcp, LocalUpstream,
 };
+pub(crate) use seldom::Seldom;
 pub(crate) use thread::{Order, Seat, SocketKey};
 pub(crate) use timers::Timer;
 pub(crate) use worker::{CustomFilters, Worker};

@@ -3,7 +3,7 @@
 
 use super::Worker;
 use crate::{
-    snapshot::{EndpointPart, ListenerPart, Snapshot, TcpPart, UpstreamPart},
+    snapshot::{Blamed, EndpointPart, ListenerPart, Snapshot, TcpPart, UpstreamPart},
     upstream::Pool,
 };
 use evenkeel_balance::{Endpoint, Picker, Rng};
@@ -11,7 +11,7 @@ use evenkeel_model::{
     ClientTimeouts, Filter, HalfClosedClients, HeaderSenders, ListenerProtocol, Pings, Route, RouteName, UpstreamName,
 };
 use evenkeel_net::tls::ServerTls;
-use evenkeel_telemetry::{PerWorker, RouteCells};
+use evenkeel_telemetry::{PerWorker, Reason, RouteCells};
 use http::HeaderName;
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -183,10 +183,16 @@ impl LocalSnapshot {
         &self.upstreams[position as usize]
     }
 
-    /// Closes connections that have been idle for too long.
+    /// Closes connections that have been idle for too long, and tells of failures that were left out of the log.
     pub(super) fn sweep(&self, worker: &Worker) {
-        for endpoint in self.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter()) {
-            endpoint.pool.sweep(worker);
+        let now = worker.timers.now();
+        for upstream in &self.upstreams {
+            let blamed = Blamed { upstream: upstream.part.settings.name.as_str(), endpoint: "" };
+            upstream.part.no_endpoint.tell_of_left_out(blamed, Reason::NoEndpoint, now);
+            for endpoint in &upstream.endpoints {
+                endpoint.pool.sweep(worker);
+                endpoint.part.failures.tell_of_left_out(Blamed { endpoint: &endpoint.part.label, ..blamed }, now);
+            }
         }
     }
 }

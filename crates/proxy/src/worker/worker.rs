@@ -18,6 +18,9 @@ use std::{
 /// for a second longer, closes it.
 const SWEEP_EVERY: u32 = 4;
 
+/// Milliseconds from one line in the log about what clients do wrong to the next of its kind.
+const TOLD_EVERY: u64 = 10_000;
+
 /// Buffers for heads that are kept for later: as many as requests usually run at a time.
 const SPARE_HEADS_MAX: usize = 256;
 
@@ -84,13 +87,11 @@ pub(crate) struct Worker {
     pub(crate) answers_held: Rc<Cell<usize>>,
     pub(crate) places: Places,
     /// Handshakes that failed.
-    pub(crate) handshakes_told: Seldom,
+    pub(crate) handshakes_told: Seldom<TOLD_EVERY>,
     /// And about what clients do to TLS later.
-    pub(crate) tls_faults_told: Seldom,
+    pub(crate) tls_faults_told: Seldom<TOLD_EVERY>,
     /// And about bad PROXY headers.
-    pub(crate) headers_told: Seldom,
-    /// And about endpoints with which TLS did not come about.
-    pub(crate) refusals_told: Seldom,
+    pub(crate) headers_told: Seldom<TOLD_EVERY>,
 }
 
 impl Worker {
@@ -108,10 +109,9 @@ impl Worker {
             handshakes: Handshakes::new(),
             answers_held: Rc::default(),
             places: Places::default(),
-            handshakes_told: Seldom::new(&timers),
-            tls_faults_told: Seldom::new(&timers),
-            headers_told: Seldom::new(&timers),
-            refusals_told: Seldom::new(&timers),
+            handshakes_told: Seldom::default(),
+            tls_faults_told: Seldom::default(),
+            headers_told: Seldom::default(),
             timers,
             snapshot: RefCell::new(snapshot),
             rng: RefCell::new(Rng::from_seed(seed)),
