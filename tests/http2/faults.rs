@@ -1,7 +1,7 @@
 //! Clients that break a rule of HTTP/2: the connection or the stream ends with the code that RFC 9113 has for it.
 //!
-//! For what it cannot even read h2 (0.4.20, `codec::framed_read`) has one code, `PROTOCOL_ERROR`; `FRAME_SIZE_ERROR` and `COMPRESSION_ERROR` are
-//! told before it looks. Not so `FLOW_CONTROL_ERROR` of a setting (RFC 9113, section 6.5.2).
+//! For what it cannot even read h2 (0.4.20, `codec::framed_read`) has one code, `PROTOCOL_ERROR`; `FRAME_SIZE_ERROR`, `COMPRESSION_ERROR` and
+//! `FLOW_CONTROL_ERROR` of a setting are told before it looks.
 //!
 //! What is malformed in a request, and floods, have tests of their own: `malformed`, `translation` and `floods`.
 
@@ -59,7 +59,7 @@ async fn what_breaks_the_rules_of_a_connection_ends_it_with_the_code_for_it() {
         (PROTOCOL_ERROR, "SETTINGS of a stream, 6.5", vec![Frame::new(Frame::SETTINGS, 0, 1, [])]),
         (PROTOCOL_ERROR, "RST_STREAM of an idle stream, 6.4", vec![Frame::reset(1, 8)]),
         (PROTOCOL_ERROR, "frames of less than 16 KiB, 6.5.2", vec![setting(MAX_FRAME_SIZE, 16_383)]),
-        (PROTOCOL_ERROR, "a window above 2^31, 6.5.2", vec![setting(INITIAL_WINDOW_SIZE, 1 << 31)]),
+        (FLOW_CONTROL_ERROR, "a window above 2^31, 6.5.2", vec![setting(INITIAL_WINDOW_SIZE, 1 << 31)]),
         (FLOW_CONTROL_ERROR, "a window that grows above it, 6.9.1", vec![window(0, (1 << 31) - 1)]),
         (FRAME_SIZE_ERROR, "a short PING, 6.7", vec![Frame::new(Frame::PING, 0, 0, [0; 7])]),
         (FRAME_SIZE_ERROR, "half a setting, 6.5", vec![Frame::new(Frame::SETTINGS, 0, 0, [0; 5])]),
@@ -67,6 +67,7 @@ async fn what_breaks_the_rules_of_a_connection_ends_it_with_the_code_for_it() {
         (FRAME_SIZE_ERROR, "a short WINDOW_UPDATE, 6.9", vec![Frame::new(Frame::WINDOW_UPDATE, 0, 0, [0; 3])]),
         (FRAME_SIZE_ERROR, "a long frame, 4.2", vec![open(), Frame::new(Frame::DATA, 0, 1, vec![0; 16_385])]),
         (FRAME_SIZE_ERROR, "a short RST_STREAM, 6.4", vec![open(), Frame::new(Frame::RST_STREAM, 0, 1, [0; 3])]),
+        (PROTOCOL_ERROR, "GOAWAY of a stream, 6.8", vec![Frame::new(Frame::GOAWAY, 0, 1, [0; 8])]),
         (FRAME_SIZE_ERROR, "a short GOAWAY, 6.8", vec![Frame::new(Frame::GOAWAY, 0, 0, [0; 7])]),
         (
             COMPRESSION_ERROR,

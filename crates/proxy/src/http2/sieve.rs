@@ -21,6 +21,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
+const INITIAL_WINDOW_SIZE: u8 = 4;
+/// Bytes of a setting.
+const SETTING: usize = 6;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
@@ -38,6 +41,8 @@ const SLACK: usize = 32 * 1024;
 /// What ends a connection, and is told by a code that `h2` has not for it (RFC 9113, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
+    /// A window that cannot be (section 6.5.2): `FLOW_CONTROL_ERROR`.
+    FlowControl,
     /// A frame of a length that its kind cannot have (section 4.2): `FRAME_SIZE_ERROR`.
     FrameSize,
     /// A header block that cannot be decoded (section 4.3): `COMPRESSION_ERROR`.
@@ -48,6 +53,7 @@ impl Breach {
     /// The code of GOAWAY.
     pub(crate) fn code(self) -> u8 {
         match self {
+            Self::FlowControl => 3,
             Self::FrameSize => 6,
             Self::Compression => 9,
         }
@@ -255,9 +261,16 @@ impl Sieve {
             return Some(Step::Pass(part));
         }
         let Some(head) = Head::of(bytes) else { return Some(Step::More) };
-        if self.side == Side::Requests && head.is_misfit() {
-            self.breach = Some(Breach::FrameSize);
-            return None;
+        if self.side == Side::Requests {
+            if head.is_misfit() {
+                return self.breaks(Breach::FrameSize);
+            }
+            if head.kind == SETTINGS && head.length <= FRAME_MAX {
+                let Some(settings) = bytes[FRAME_HEAD..].get(..head.length) else { return Some(Step::More) };
+                if settings.chunks_exact(SETTING).any(grows_too_large) {
+                    return self.breaks(Breach::FlowControl);
+                }
+            }
         }
         match head.kind {
             HEADERS => self.headers(bytes),
@@ -284,18 +297,25 @@ impl Sieve {
                 self.malformed += 1;
                 Some(Step::Replace(block.length, frames(&block, &instead)))
             }
-            Err(_) if self.side == Side::Requests => {
-                self.breach = Some(Breach::Compression);
-                None
-            }
+            Err(_) if self.side == Side::Requests => self.breaks(Breach::Compression),
             Err(_) => Some(self.leave()),
         }
+    }
+
+    fn breaks(&mut self, breach: Breach) -> Option<Step> {
+        self.breach = Some(breach);
+        None
     }
 
     fn leave(&mut self) -> Step {
         self.leaves = true;
         Step::Leave
     }
+}
+
+/// Whether a setting is a window above 2^31 - 1 (section 6.5.2).
+fn grows_too_large(setting: &[u8]) -> bool {
+    matches!(setting, [0, INITIAL_WINDOW_SIZE, first, ..] if *first & 0x80 != 0)
 }
 
 /// No block that we know how to read.
@@ -401,9 +421,11 @@ mod tests {
 
     #[test]
     fn a_breach_is_told_and_nothing_behind_it_is_handed_on() {
-        for (breaks, breach) in
-            [(frame(6, 0, 0, b"short"), Breach::FrameSize), (frame(1, 4, 3, &[0x80]), Breach::Compression)]
-        {
+        for (breaks, breach) in [
+            (frame(6, 0, 0, b"short"), Breach::FrameSize),
+            (frame(1, 4, 3, &[0x80]), Breach::Compression),
+            (frame(4, 0, 0, &[0, 3, 0, 0, 0, 1, 0, 4, 0x80, 0, 0, 0]), Breach::FlowControl),
+        ] {
             for cut in [1, 1000] {
                 let before = [&[b'P'; PREFACE][..], &frame(0, 0, 1, b"body")].concat();
                 let bytes = [&before[..], &breaks, &frame(0, 0, 1, b"more")].concat();
