@@ -182,16 +182,18 @@ async fn a_client_whose_hello_comes_at_the_end_is_passed_on() {
         ));
         let proxy = proxy.start().await;
         let client = TlsClient::new(&authority, "a.test");
+        let mut idle = Wire::to(proxy.at("plain")).await;
+        idle.send(GET).await;
+        idle.response().await;
         let fresh = opened(proxy.at("web")).await;
         let web = proxy.at("web").clone();
 
         ends(&proxy, how).await;
-        if matches!(how, End::Removal) {
-            proxy
-                .metrics_show("the change", |m| {
-                    m.all("evenkeel_connections_total", &[("listener", "web")]).count() == 0
-                })
-                .await;
+        match how {
+            End::Term => drop(idle.closed().await),
+            End::Removal => {
+                evenkeel_testkit::until("it is closed", async || web.connect().await.is_err().then_some(())).await;
+            }
         }
         let mut wire = Wire::over(client.over(fresh).await);
         wire.send(GET).await;

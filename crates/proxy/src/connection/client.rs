@@ -4,6 +4,7 @@
 
 use super::{
     http1::Hints,
+    leaving::Leaving,
     owned::{Owned, OwnerId},
     streams::{Offer, Streams},
     tls::Secured,
@@ -24,9 +25,6 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-
-/// What a client has for its first bytes when its connection must end: a way there and back, and once more if a segment is lost.
-const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +79,9 @@ pub(crate) struct ClientConnection {
     tunnel: RefCell<Option<Tunnel>>,
     /// Connections to endpoints that it has authenticated.
     owned: Owned,
-    /// Its place is wanted.
-    gives_way: Cell<bool>,
+    leaving: Leaving,
+    /// Where it is found when somebody wants its place.
     seat: usize,
-    /// Something has come of what is waited for before HTTP: a ClientHello, say.
-    heard_from: Cell<bool>,
-    /// For a client that must say something soon. There are few: it is made when it is wanted.
-    last_call: OnceCell<Timer>,
     /// Within TLS, once the handshake is over.
     secured: OnceCell<Box<Secured>>,
     _permit: Permit,
@@ -121,10 +115,8 @@ impl ClientConnection {
             hints: Hints::default(),
             tunnel: RefCell::default(),
             owned: Owned::default(),
-            gives_way: Cell::new(false),
+            leaving: Leaving::default(),
             seat: worker.places.sit(this),
-            heard_from: Cell::new(false),
-            last_call: OnceCell::new(),
             secured: OnceCell::new(),
             _permit: permit,
         });
@@ -214,7 +206,7 @@ impl ClientConnection {
 
     /// Whether the client must be told that this connection ends.
     pub(crate) fn closing(&self) -> bool {
-        self.gives_way.get()
+        self.leaving.gives_way()
             || self.listener.closing.get()
             || self.worker.announces_end()
             || self.worker.timers.now() >= self.expires
@@ -268,29 +260,24 @@ impl ClientConnection {
         self.listener.ended.get() || self.worker.ends()
     }
 
-    /// Ready when it must end and no request is lost with it: it waits for the next one, or nothing came since it was opened. What has not
-    /// begun is not idle: its first bytes may be on their way, and have a moment to arrive. What has begun has the time that it always has.
+    /// Ready when it must end and no request is lost with it: it waits for the next one, or nothing came in time since it was opened. What has
+    /// begun has the time that it always has.
     pub(super) fn poll_leave(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.must_end() && !self.gives_way.get() {
+        if !self.must_end() && !self.leaving.gives_way() {
             return Poll::Pending;
         }
         if self.served.get() {
             return Poll::Ready(());
         }
-        if self.heard_from.get() || self.early.get() > 0 {
+        if self.leaving.is_heard() || self.early.get() > 0 {
             return Poll::Pending;
         }
-        let fresh = || {
-            let timer = self.timer();
-            timer.set(LAST_CALL);
-            timer
-        };
-        self.last_call.get_or_init(fresh).poll(cx)
+        self.leaving.poll_last_call(|| self.timer(), cx)
     }
 
     /// Since when it waits for its next request, in milliseconds of the worker's clock. `None`: it does not, or ends already.
     pub(crate) fn idle_since(&self) -> Option<u64> {
-        let waits = self.stage.get() == Stage::Idle && !self.uptake.is_stalled() && !self.gives_way.get();
+        let waits = self.stage.get() == Stage::Idle && !self.uptake.is_stalled() && !self.leaving.gives_way();
         let idle = u64::try_from(self.timeouts().idle.as_millis()).unwrap_or(u64::MAX);
         waits.then(|| self.timer.due().saturating_sub(idle))
     }
@@ -298,32 +285,29 @@ impl ClientConnection {
     /// Its place is wanted: it ends, unless a request has come in this moment; then after that.
     pub(crate) fn give_way(&self) {
         debug_assert_eq!(self.stage.get(), Stage::Idle, "what is at work is not disturbed");
-        self.gives_way.set(true);
+        self.leaving.give_way();
         self.cells().connections_reclaimed.inc();
         self.timer.wake();
     }
 
     pub(super) fn gives_way(&self) -> bool {
-        self.gives_way.get()
+        self.leaving.gives_way()
     }
 
     /// The client has begun what it must say before HTTP.
     pub(super) fn is_heard(&self) {
-        self.heard_from.set(true);
+        self.leaving.hears();
     }
 
     /// Whether it must end before its client has said anything of what is waited for.
     pub(super) fn ends_unheard(&self) -> bool {
-        self.must_end() && !self.heard_from.get()
+        self.must_end() && !self.leaving.is_heard()
     }
 
     /// What comes before HTTP is over; from now on the first head is waited for.
     pub(super) fn awaits_head(&self) {
         self.timer.set(self.timeouts().request_head);
-        self.heard_from.set(false);
-        if let Some(timer) = self.last_call.get() {
-            timer.set(LAST_CALL);
-        }
+        self.leaving.begins_anew();
     }
 
     /// The handshake is over.

@@ -7,6 +7,7 @@ mod http1;
 mod http2;
 mod introduction;
 mod io;
+mod leaving;
 mod leftover;
 mod open;
 mod owned;
