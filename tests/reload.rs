@@ -260,6 +260,23 @@ async fn a_request_under_way_ends_on_the_configuration_with_which_it_began() {
 }
 
 #[tokio::test]
+async fn idle_connections_to_a_removed_endpoint_close_also_while_an_answer_of_it_goes_on() {
+    let slow = Answer::text("old").after(Duration::from_mins(10));
+    let (gone, other) = (Origin::http1().at("/slow", slow).start().await, named("other").await);
+    let proxy = Proxy::with_config(&file(&[&gone], "")).workers(1).start().await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("the long request is there", || gone.in_flight() == 1).await;
+    assert_eq!(proxy.client().get("/").status().await, 200);
+    assert_eq!(gone.open_connections(), 2);
+
+    proxy.reload_with(&file(&[&other], "")).await;
+
+    eventually("only the busy connection is left", || gone.open_connections() == 1).await;
+    assert_eq!(gone.in_flight(), 1);
+}
+
+#[tokio::test]
 async fn limits_and_timeouts_are_live() {
     let origin = named("good").await;
     let proxy = Proxy::with_config(&file(&[&origin], "")).start().await;

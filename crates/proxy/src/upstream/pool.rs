@@ -101,6 +101,15 @@ impl Pool {
         self.http2.truncate(settings.idle_connections_max);
     }
 
+    /// Closes what is idle, and keeps nothing from now on: its endpoint is no longer configured. A request that goes on may hold it for hours.
+    pub(crate) fn retire(&self) {
+        self.settings.set(model::Pool { idle_connections_max: 0, ..self.settings.get() });
+        let idle = self.idle.take();
+        let owned = self.owned.take();
+        drop((idle, owned));
+        self.http2.truncate(0);
+    }
+
     /// Those that speak HTTP/2.
     pub(super) fn http2(&self) -> &Connections {
         &self.http2

@@ -15,7 +15,7 @@ use evenkeel_telemetry::{PerWorker, Reason, RouteCells};
 use http::HeaderName;
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -147,8 +147,20 @@ impl LocalSnapshot {
         let announces_clients = shared.upstreams().iter().any(|part| part.settings.proxy_protocol.is_some());
         let routes = shared.routes.iter().map(|_| OnceCell::new()).collect();
         let no_route = Rc::new(LocalRoute::none(&shared.no_route));
-        let upstreams = upstreams.collect();
+        let upstreams: Box<[_]> = upstreams.collect();
+        if let Some(previous) = previous {
+            previous.retire(&upstreams);
+        }
         Rc::new(Self { upstreams, routes, no_route, announces_clients, shared })
+    }
+
+    /// Retires the pools of endpoints that are not among those of `next`.
+    fn retire(&self, next: &[Rc<LocalUpstream>]) {
+        let stay: HashSet<_> = next.iter().flat_map(|upstream| &upstream.endpoints).map(Rc::as_ptr).collect();
+        let endpoints = self.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        for endpoint in endpoints.filter(|endpoint| !stay.contains(&Rc::as_ptr(endpoint))) {
+            endpoint.pool.retire();
+        }
     }
 
     /// The route at this position.
