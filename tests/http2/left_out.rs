@@ -50,7 +50,7 @@ async fn serves_few(origin: FrameOrigin, requests: usize, connections: Arc<Atomi
 #[tokio::test]
 async fn a_request_is_sent_until_the_endpoint_looks_at_it() {
     let origin = FrameOrigin::start();
-    let proxy = h2c_endpoint(&origin.place).start().await;
+    let proxy = h2c_endpoint(&origin.place).upstream("timeouts.connect = \"20s\"").start().await;
     let client = proxy.client();
     let asked = tokio::spawn(async move { client.post("/", "pay").send().await.status });
 

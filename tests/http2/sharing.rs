@@ -10,8 +10,9 @@ use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 
+/// A connection has more time than the tests need before they let it come to be.
 fn h2c_endpoint(endpoint: impl std::fmt::Display) -> Builder {
-    Proxy::with_upstream(endpoint).upstream("protocol = \"h2c\"").workers(1)
+    Proxy::with_upstream(endpoint).upstream("protocol = \"h2c\"\ntimeouts.connect = \"30s\"").workers(1)
 }
 
 /// So many requests at once, each over a connection of its own.
@@ -38,14 +39,24 @@ async fn no_more_connections(origin: &FrameOrigin) {
 /// Answers so many requests with 204.
 async fn answer(wire: &mut FrameWire, requests: usize) {
     for _ in 0..requests {
-        let stream = loop {
-            let frame = wire.frame().await.expect("a request");
-            if frame.kind == Frame::HEADERS {
-                break frame.stream;
-            }
-        };
-        wire.send(Frame::headers(stream, &[(":status", "204")], true)).await;
+        assert!(answer_next(wire).await, "the connection has ended");
     }
+}
+
+/// Answers all that come.
+async fn answer_all(mut wire: FrameWire) {
+    while answer_next(&mut wire).await {}
+}
+
+/// Answers the next request; false: the connection has ended.
+async fn answer_next(wire: &mut FrameWire) -> bool {
+    while let Some(frame) = wire.frame().await {
+        if frame.kind == Frame::HEADERS {
+            wire.send(Frame::headers(frame.stream, &[(":status", "204")], true)).await;
+            return true;
+        }
+    }
+    false
 }
 
 async fn statuses(asked: Vec<JoinHandle<u16>>) -> Vec<u16> {
@@ -100,10 +111,9 @@ async fn as_many_connections_are_made_at_once_as_the_waiting_requests_need() {
     let made = [origin.accept_bare().await, origin.accept_bare().await];
     no_more_connections(&origin).await;
 
-    answer(&mut open, 10).await;
+    tokio::spawn(answer_all(open));
     for socket in made {
-        let mut wire = FrameWire::accepted(socket, &[(MAX_CONCURRENT_STREAMS, 10)]).await;
-        tokio::spawn(async move { answer(&mut wire, 10).await });
+        tokio::spawn(answer_all(FrameWire::accepted(socket, &[(MAX_CONCURRENT_STREAMS, 10)]).await));
     }
     assert_eq!(statuses(asked).await, [204; 25]);
 }

@@ -122,7 +122,7 @@ static TIMEOUTS: Table = Table {
             "connect",
             Shape::TIMEOUT,
             Literal::Text("2s"),
-            "For a connection to be made; after it another endpoint is tried. Lower it within one data centre.",
+            "For a connection to be made, and for an endpoint of HTTP/2 to look at a request; after it another endpoint is tried. Lower it within one data centre.",
         ),
         Key::preset(
             "tls",
@@ -180,7 +180,7 @@ static POOL: Table = Table {
             "idle_connections_max",
             Shape::Integer { min: 0, max: 65535 },
             Literal::Integer(128),
-            "No more idle connections than this, for each endpoint and worker. 0: every request makes its own connection.",
+            "No more idle connections than this, for each endpoint and worker. 0: every request makes its own connection. Those that clients have authenticated by NTLM or Negotiate do not count.",
         ),
         Key::preset(
             "age_max",
