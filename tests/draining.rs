@@ -148,6 +148,20 @@ async fn a_client_whose_preface_comes_at_the_end_is_answered() {
 }
 
 #[tokio::test]
+async fn an_idle_client_of_http_2_that_does_not_answer_does_not_hold_up_a_drain() {
+    let origin = Origin::http1().start().await;
+    let lines = "protocol = \"h2c\"\ntimeouts.request_head = \"500ms\"\ntimeouts.idle = \"60s\"";
+    let mut proxy = site(&origin, lines).top("drain.grace = \"0s\"\ndrain.deadline = \"60s\"").start().await;
+    let mut mute = FrameWire::to(proxy.at("web"), &[]).await;
+    mute.send(Frame::get(1, "/")).await;
+    assert!(mute.frame_of(Frame::HEADERS, 1).await.is_some());
+
+    ends(&proxy, End::Term).await;
+
+    assert_eq!(proxy.exit_within(Duration::from_secs(8)).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn a_client_whose_proxy_header_comes_at_the_end_is_answered() {
     for how in ENDS {
         let origin = Origin::http1().start().await;

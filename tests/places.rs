@@ -104,6 +104,21 @@ async fn an_idle_client_of_http_2_is_told_before_its_place_is_taken() {
 }
 
 #[tokio::test]
+async fn an_idle_client_of_http_2_that_does_not_answer_keeps_its_place_for_a_short_time_only() {
+    let lines = "protocol = \"h2c\"\ntimeouts.request_head = \"500ms\"\ntimeouts.idle = \"60s\"";
+    let (proxy, _origin) = with_places(1, lines).await;
+    let mut mute = FrameWire::to(proxy.web(), &[]).await;
+    mute.send(Frame::get(1, "/")).await;
+    assert!(mute.frame_of(Frame::HEADERS, 1).await.is_some());
+
+    let mut next = FrameWire::to(proxy.web(), &[]).await;
+    next.send(Frame::get(1, "/")).await;
+
+    assert!(next.frame_of(Frame::HEADERS, 1).await.is_some());
+    assert_eq!(mute.goaway().await, Some(0));
+}
+
+#[tokio::test]
 async fn an_idle_client_within_tls_is_told_too() {
     let authority = Authority::new("Test Authority");
     let origin = Origin::http1().start().await;

@@ -74,7 +74,8 @@ where
             if !leaving && leaves(&connection) {
                 leaving = true;
                 http.as_mut().graceful_shutdown();
-                if connection.gives_way() && connection.stage() == Stage::Idle {
+                // One that does not answer is waited for as long as one whose idle time is over.
+                if connection.stage() == Stage::Idle && !connection.write_stalled() {
                     connection.clock().set(connection.timeouts().request_head);
                 }
             }
