@@ -185,6 +185,31 @@ async fn an_authenticated_connection_lives_over_a_reload_and_is_closed_with_its_
 }
 
 #[tokio::test]
+async fn an_authenticated_connection_that_is_in_use_when_its_endpoint_is_removed_is_closed_after_that() {
+    let gate = tokio::sync::watch::Sender::new(false);
+    let mine = Script::new().reads_request().sends(CHALLENGE).reads_request().waits_for(&gate).sends(ALICE).stalls();
+    let long = Script::new().reads_request().sends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe").stalls();
+    let origin = RawOrigin::start_each(vec![mine, long]).await;
+    let builder = before(&origin);
+    let text = builder.text();
+    let proxy = builder.start().await;
+    let (mut alice, mut other) = (proxy.wire().await, proxy.wire().await);
+    assert_eq!(ask(&mut alice, "NTLM T1").await.status, 401);
+    alice.send("GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: NTLM T3\r\n\r\n").await;
+    eventually("it is there", || origin.requests().len() == 2).await;
+    // Another answer of the endpoint goes on.
+    other.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    other.bytes(20).await;
+    proxy.reload_with(&text.replace(&origin.to_string(), "127.0.0.1:9")).await;
+
+    gate.send_replace(true);
+
+    assert_eq!(alice.response().await.text(), "alice");
+    origin.is_left(0).await;
+    assert_eq!(origin.ended(1), None, "the long answer goes on");
+}
+
+#[tokio::test]
 async fn one_client_owns_a_bounded_number_of_connections() {
     const SITES: usize = 10;
     let mut origins = Vec::new();

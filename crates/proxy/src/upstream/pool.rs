@@ -19,6 +19,7 @@ use crate::{
     worker::{LocalEndpoint, Worker},
 };
 use bytes::Bytes;
+use evenkeel_balance::Flag;
 use evenkeel_model as model;
 use evenkeel_net::Stream;
 use evenkeel_telemetry::{PerWorker, UpstreamCells};
@@ -361,6 +362,10 @@ impl Lease {
         if let Some(owner) = &connection.owner {
             // Else its client is gone, and the connection goes with it.
             let Some(owner) = owner.upgrade() else { return };
+            // Its pool is swept no more.
+            if endpoint.part.endpoint.has(Flag::Removed) {
+                return;
+            }
             connection.place.enter(State::Idle);
             endpoint.pool.owned.borrow_mut().insert(owner.owner_id(), Idle { connection, since: now, until });
             owner.owns_connection_to(&endpoint);
